@@ -1,0 +1,355 @@
+//! For drivers that block: SQLite, a serial port, `std::process`.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+use async_channel::{Receiver, Sender};
+
+use crate::manager::{Condition, Manager, Metrics};
+use crate::primitives::{Arc, OnceLock};
+use crate::runtime::Runtime;
+
+/// A [`Manager`] whose methods block.
+///
+/// [`Blocking`] makes it a manager that a pool takes; each call but `inspect` then runs through
+/// [`Spawner::spawn_blocking`](crate::Spawner::spawn_blocking), on a thread where that is allowed.
+pub trait BlockingManager: Send + Sync + Sized + 'static {
+    /// What the pool lends.
+    type Connection: Send + 'static;
+    /// Why one could not be made, or is no longer fit.
+    type Error: Send + Sync + 'static;
+
+    /// Opens one connection; see [`Manager::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong.
+    fn connect(&self) -> Result<Self::Connection, Self::Error>;
+
+    /// Asks an idle connection whether it is fit to be lent again; see [`Manager::check`]. By
+    /// default it is.
+    ///
+    /// # Errors
+    ///
+    /// Any error closes the connection.
+    fn check(
+        &self,
+        connection: &mut Self::Connection,
+        metrics: &Metrics,
+    ) -> Result<(), Self::Error> {
+        let _ = (connection, metrics);
+        Ok(())
+    }
+
+    /// Takes a quick look at a connection that is being given back, on the thread that does so;
+    /// see [`Manager::inspect`]. It must not block. By default it is clean.
+    fn inspect(&self, connection: &mut Self::Connection) -> Condition {
+        let _ = connection;
+        Condition::Clean
+    }
+
+    /// Makes a dirty connection clean again; see [`Manager::recycle`].
+    ///
+    /// # Errors
+    ///
+    /// Any error closes the connection.
+    fn recycle(&self, connection: &mut Self::Connection) -> Result<(), Self::Error> {
+        let _ = connection;
+        Ok(())
+    }
+
+    /// Says goodbye; by default the connection is just dropped. See [`Manager::close`].
+    fn close(&self, connection: Self::Connection) {
+        drop(connection);
+    }
+
+    /// Says that trying to connect again is of no use; see [`Manager::is_permanent`].
+    fn is_permanent(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
+}
+
+/// Makes a [`BlockingManager`] a [`Manager`].
+///
+/// A blocking call cannot be interrupted. When one outlives its time-out, the pool gives up on
+/// the connection, but the call keeps it until it ends: nobody else gets a connection that is
+/// still in use. Its place in the pool is free again when the call has ended and the connection
+/// is closed, or `close_timeout` later, whichever comes first.
+///
+/// # Examples
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// use std::io::{BufRead, BufReader, Write};
+/// use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+/// use watertight::{Blocking, BlockingManager, SyncPool};
+///
+/// struct Cat;
+///
+/// impl BlockingManager for Cat {
+///     type Connection = (Child, ChildStdin, BufReader<ChildStdout>);
+///     type Error = std::io::Error;
+///
+///     fn connect(&self) -> std::io::Result<Self::Connection> {
+///         let mut child = Command::new("cat")
+///             .stdin(Stdio::piped())
+///             .stdout(Stdio::piped())
+///             .spawn()?;
+///         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+///         Ok((child, stdin, BufReader::new(stdout)))
+///     }
+///
+///     fn close(&self, (mut child, stdin, _): Self::Connection) {
+///         drop(stdin);
+///         let _ = child.wait();
+///     }
+/// }
+///
+/// let pool = SyncPool::builder(Blocking::new(Cat))
+/// #   .runtime(Threads)
+///     .build()?;
+/// let mut cat = pool.acquire()?;
+/// let (_, stdin, stdout) = &mut **cat;
+/// writeln!(stdin, "meow")?;
+/// let mut line = String::new();
+/// stdout.read_line(&mut line)?;
+/// assert_eq!(line, "meow\n");
+/// drop(cat);
+/// pool.close();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Blocking<B> {
+    manager: Arc<B>,
+    runtime: OnceLock<Arc<dyn Runtime>>,
+}
+
+impl<B: BlockingManager> Blocking<B> {
+    /// Wraps `manager` for a pool.
+    pub fn new(manager: B) -> Self {
+        Blocking {
+            manager: Arc::new(manager),
+            runtime: OnceLock::new(),
+        }
+    }
+
+    /// The manager inside.
+    pub fn get_ref(&self) -> &B {
+        &self.manager
+    }
+
+    /// Runs `work` where blocking is allowed, and passes its panic on.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&B) -> T + Send + 'static) -> T {
+        let manager = Arc::clone(&self.manager);
+        let mut work: Work<T> = Box::new(move || work(&manager));
+        let mut runtime = self.runtime.get();
+        loop {
+            let (report, outcome) = async_channel::bounded(1);
+            let job = Job {
+                work: Some(work),
+                report,
+            };
+            let last_resort = runtime.is_none();
+            match runtime.take() {
+                Some(runtime) => runtime.spawn_blocking(Box::new(move || job.run())),
+                None => on_a_thread(move || job.run()),
+            }
+            work = match outcome.recv().await {
+                Ok(Report::Done(Ok(value))) => return value,
+                Ok(Report::Done(Err(panic))) => resume_unwind(panic),
+                // The runtime is gone and has dropped the job: it is run all the same.
+                Ok(Report::Dropped(work)) if !last_resort => work,
+                Ok(Report::Dropped(_)) | Err(_) => panic!("no thread for a blocking call"),
+            }
+        }
+    }
+
+    /// Runs `work` on a connection, which is away until the work is over, even if the caller has
+    /// lost interest by then.
+    async fn run_on<T: Send + 'static>(
+        &self,
+        connection: &mut BlockingConnection<B::Connection>,
+        work: impl FnOnce(&B, &mut B::Connection) -> T + Send + 'static,
+    ) -> T {
+        let (home, way_home) = async_channel::bounded(1);
+        let mut away = connection.send_away(way_home);
+        let outcome = self
+            .run(move |manager| {
+                let outcome = catch_unwind(AssertUnwindSafe(|| work(manager, &mut away)));
+                if let Err(unwanted) = home.try_send(away) {
+                    manager.close(unwanted.into_inner());
+                }
+                outcome
+            })
+            .await;
+        connection.come_home().await;
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+type Work<T> = Box<dyn FnOnce() -> T + Send>;
+
+/// A piece of work that reports back, whether it is run or dropped.
+struct Job<T> {
+    work: Option<Work<T>>,
+    report: Sender<Report<T>>,
+}
+
+enum Report<T> {
+    Done(thread::Result<T>),
+    Dropped(Work<T>),
+}
+
+impl<T> Job<T> {
+    fn run(mut self) {
+        if let Some(work) = self.work.take() {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            // If nobody is interested any more, the result is dropped here.
+            let _ = self.report.try_send(Report::Done(result));
+        }
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            let _ = self.report.try_send(Report::Dropped(work));
+        }
+    }
+}
+
+fn on_a_thread(work: impl FnOnce() + Send + 'static) {
+    // If there is no thread to be had, the work is dropped and says so.
+    let _ = thread::Builder::new()
+        .name("watertight-blocking".into())
+        .spawn(work);
+}
+
+/// A connection of a [`Blocking`] manager: dereferences to the [`BlockingManager`]'s own.
+pub struct BlockingConnection<C> {
+    place: Place<C>,
+}
+
+enum Place<C> {
+    Here(C),
+    /// In a blocking call, which sends it back.
+    Away(Receiver<C>),
+}
+
+impl<C> BlockingConnection<C> {
+    fn new(connection: C) -> Self {
+        BlockingConnection {
+            place: Place::Here(connection),
+        }
+    }
+
+    /// The connection itself, for one that was [detached](crate::PooledConnection::detach).
+    pub fn into_inner(self) -> C {
+        match self.place {
+            Place::Here(connection) => connection,
+            Place::Away(_) => unreachable!("{AWAY}"),
+        }
+    }
+
+    fn send_away(&mut self, way_home: Receiver<C>) -> C {
+        match std::mem::replace(&mut self.place, Place::Away(way_home)) {
+            Place::Here(connection) => connection,
+            Place::Away(_) => unreachable!("{AWAY}"),
+        }
+    }
+
+    async fn come_home(&mut self) {
+        if let Place::Away(way_home) = &self.place {
+            if let Ok(connection) = way_home.recv().await {
+                self.place = Place::Here(connection);
+            }
+        }
+    }
+}
+
+/// A call that is given up on leaves its connection condemned: it is closed, never lent.
+const AWAY: &str = "a connection that is lent is not in a blocking call";
+
+impl<C> Deref for BlockingConnection<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        match &self.place {
+            Place::Here(connection) => connection,
+            Place::Away(_) => unreachable!("{AWAY}"),
+        }
+    }
+}
+
+impl<C> DerefMut for BlockingConnection<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        match &mut self.place {
+            Place::Here(connection) => connection,
+            Place::Away(_) => unreachable!("{AWAY}"),
+        }
+    }
+}
+
+impl<C> fmt::Debug for BlockingConnection<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingConnection").finish_non_exhaustive()
+    }
+}
+
+impl<B: BlockingManager> Manager for Blocking<B> {
+    type Connection = BlockingConnection<B::Connection>;
+    type Error = B::Error;
+
+    async fn connect(&self) -> Result<Self::Connection, B::Error> {
+        self.run(|manager| manager.connect())
+            .await
+            .map(BlockingConnection::new)
+    }
+
+    async fn check(
+        &self,
+        connection: &mut Self::Connection,
+        metrics: &Metrics,
+    ) -> Result<(), B::Error> {
+        let metrics = *metrics;
+        self.run_on(connection, move |manager, connection| {
+            manager.check(connection, &metrics)
+        })
+        .await
+    }
+
+    fn inspect(&self, connection: &mut Self::Connection) -> Condition {
+        self.manager.inspect(connection)
+    }
+
+    async fn recycle(&self, connection: &mut Self::Connection) -> Result<(), B::Error> {
+        self.run_on(connection, |manager, connection| {
+            manager.recycle(connection)
+        })
+        .await
+    }
+
+    async fn close(&self, mut connection: Self::Connection) {
+        connection.come_home().await;
+        if let Place::Here(connection) = connection.place {
+            self.run(|manager| manager.close(connection)).await;
+        }
+    }
+
+    fn is_permanent(&self, error: &B::Error) -> bool {
+        self.manager.is_permanent(error)
+    }
+
+    fn attach(&self, runtime: &Arc<dyn Runtime>) {
+        // A manager belongs to one pool; should it ever be attached twice, the first wins.
+        let _ = self.runtime.set(Arc::clone(runtime));
+    }
+}
+
+impl<B> fmt::Debug for Blocking<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking").finish_non_exhaustive()
+    }
+}

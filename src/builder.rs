@@ -1,0 +1,239 @@
+//! The settings of a pool, one method each.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::config::{CheckPolicy, Config, ConnectPolicy, IdleOrder};
+use crate::error::BuildError;
+use crate::manager::Manager;
+use crate::observer::Observer;
+use crate::pool::Pool;
+use crate::primitives::{Arc, contain};
+use crate::runtime::{self, Runtime};
+use crate::shared::{Handle, Shared};
+use crate::sync_pool::SyncPool;
+
+/// Configures a pool; made by [`Pool::builder`] and [`SyncPool::builder`].
+///
+/// Setters never panic and never correct anything: whatever makes no sense is reported by
+/// `build()`. Where `None` makes sense it turns the option off, and any duration is legal, however
+/// long.
+#[must_use = "a builder builds nothing until `build` is called"]
+pub struct Builder<M: Manager, P = Pool<M>> {
+    manager: M,
+    config: Config,
+    runtime: Option<Arc<dyn Runtime>>,
+    observer: Option<Arc<dyn Observer>>,
+    product: PhantomData<fn() -> P>,
+}
+
+impl<M: Manager, P> Builder<M, P> {
+    pub(crate) fn new(manager: M) -> Self {
+        Builder {
+            manager,
+            config: Config::default(),
+            runtime: None,
+            observer: None,
+            product: PhantomData,
+        }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// The most connections there may be at any instant, whatever state they are in. 10 unless
+    /// set; 0 is an error.
+    pub fn max_size(self, connections: usize) -> Self {
+        self.set(|config| config.max_size = connections)
+    }
+
+    /// How many connections to keep idle, made in advance and without anybody asking. 0 unless
+    /// set. It is kept up as far as `max_size` allows; when connections reach the end of their
+    /// lifetime there may be fewer until new ones are made.
+    pub fn min_idle(self, connections: usize) -> Self {
+        self.set(|config| config.min_idle = connections)
+    }
+
+    /// The most connections to keep idle: what comes back beyond that is closed, unless somebody
+    /// waits for it. No limit unless set.
+    pub fn max_idle(self, connections: impl Into<Option<usize>>) -> Self {
+        let connections = connections.into();
+        self.set(|config| config.max_idle = connections)
+    }
+
+    /// How many connections may be in the making at a time. No limit but `max_size` unless set; 0
+    /// is an error.
+    pub fn connect_concurrency(self, connects: impl Into<Option<usize>>) -> Self {
+        let connects = connects.into();
+        self.set(|config| config.connect_concurrency = connects)
+    }
+
+    /// Room in the queue of returned connections that need recycling or closing; also how many of
+    /// them are worked on at a time. As many as `max_size`, and 1024 at most, unless set; 0 is an
+    /// error.
+    ///
+    /// When it is full, a connection that needs recycling is closed instead, which does not wait
+    /// for the queue.
+    pub fn return_queue(self, connections: impl Into<Option<usize>>) -> Self {
+        let connections = connections.into();
+        self.set(|config| config.return_queue = connections)
+    }
+
+    /// How long [`acquire`](Pool::acquire) may take in all: waiting, checking and connecting. 30
+    /// seconds unless set; `None` waits without limit; zero is an error (it could never lend what
+    /// has yet to be made; see [`acquire_timeout`](Pool::acquire_timeout) for a single call).
+    pub fn acquire_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.acquire_timeout = limit)
+    }
+
+    /// How long one attempt to [connect](Manager::connect) may take. 10 seconds unless set; `None`
+    /// sets no limit, so that a server which never answers keeps a place for ever; zero is an
+    /// error.
+    pub fn connect_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.connect_timeout = limit)
+    }
+
+    /// How long one [check](Manager::check) may take. 5 seconds unless set; `None` sets no limit;
+    /// zero is an error.
+    pub fn check_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.check_timeout = limit)
+    }
+
+    /// How long one [recycling](Manager::recycle) may take. 5 seconds unless set; `None` sets no
+    /// limit; zero is an error.
+    pub fn recycle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.recycle_timeout = limit)
+    }
+
+    /// How long saying [goodbye](Manager::close) may take before the connection is just dropped.
+    /// 5 seconds unless set; `None` sets no limit; zero is an error.
+    pub fn close_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.close_timeout = limit)
+    }
+
+    /// How long a connection may be idle before it is closed, as long as more than `min_idle` are.
+    /// 10 minutes unless set; `None` keeps idle ones for ever; zero is an error.
+    ///
+    /// It counts from the last return; checks do not renew it. While the pool is busy its clock is
+    /// read once a *tick* (a second, or a tenth of the shortest of this, `max_lifetime` and the
+    /// age in `check_policy`, whichever is less), so a connection may be closed late by one tick,
+    /// never early.
+    pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.idle_timeout = limit)
+    }
+
+    /// How old a connection may get. 30 minutes unless set; `None` lets them live for ever; zero
+    /// is an error.
+    ///
+    /// An idle one is closed at that age, a lent one when it comes back, and none is lent that is
+    /// older. On a runtime that is late to run the pool's maintenance by more than a tick (see
+    /// [`idle_timeout`](Builder::idle_timeout)), because something blocks it, one may be lent
+    /// late by that much.
+    pub fn max_lifetime(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.set(|config| config.max_lifetime = limit)
+    }
+
+    /// Which part of `max_lifetime` is left to chance, as a fraction from 0 up to but not
+    /// including 1, so that connections which were born together do not die together. 0.1 unless
+    /// set: each lifetime is drawn, once, from the last tenth below `max_lifetime`.
+    pub fn lifetime_jitter(self, fraction: f64) -> Self {
+        self.set(|config| config.lifetime_jitter = fraction)
+    }
+
+    /// How often a connection may be lent before it is closed. No limit unless set; 1 makes every
+    /// connection single-use; 0 is an error.
+    pub fn max_uses(self, loans: impl Into<Option<u64>>) -> Self {
+        let loans = loans.into();
+        self.set(|config| config.max_uses = loans)
+    }
+
+    /// When an idle connection is checked before it is lent. If it has been idle for a second,
+    /// unless set.
+    pub fn check_policy(self, policy: CheckPolicy) -> Self {
+        self.set(|config| config.check_policy = policy)
+    }
+
+    /// Which idle connection is lent first. The last to come back, unless set.
+    pub fn idle_order(self, order: IdleOrder) -> Self {
+        self.set(|config| config.idle_order = order)
+    }
+
+    /// What a failed attempt to connect means to those who wait. They wait on while the pool tries
+    /// again, unless set.
+    pub fn connect_policy(self, policy: ConnectPolicy) -> Self {
+        self.set(|config| config.connect_policy = policy)
+    }
+
+    /// The runtime to use. Unless set it is looked for when the pool is built: the tokio runtime
+    /// that `build` is called in; for a [`SyncPool`], tokio's [background
+    /// thread](crate::runtime#runtimes); smol's global executor; whichever feature is on.
+    pub fn runtime(mut self, runtime: impl Runtime) -> Self {
+        self.runtime = Some(Arc::new(runtime));
+        self
+    }
+
+    /// Who is to be told what happens in the pool. Nobody unless set.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    fn start(self, blocking: bool) -> Result<Arc<Handle<M>>, BuildError> {
+        self.config.validate()?;
+        let runtime = match self.runtime {
+            Some(runtime) => runtime,
+            None => runtime::discover(blocking).ok_or(BuildError::NoRuntime)?,
+        };
+        // Better to learn of a missing timer now than in the first wait of a busy night.
+        contain(|| drop(runtime.sleep_until(runtime.now()))).ok_or(BuildError::NoTimer)?;
+        Ok(Shared::start(
+            self.manager,
+            self.config,
+            runtime,
+            self.observer,
+        ))
+    }
+}
+
+impl<M: Manager> Builder<M> {
+    /// Builds the pool. It connects to nothing before it returns; if `min_idle` is set it begins
+    /// to, in the background (see [`fill`](Pool::fill)).
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] for a setting that makes no sense, or if there is no runtime.
+    pub fn build(self) -> Result<Pool<M>, BuildError> {
+        self.start(false).map(Pool::from_handle)
+    }
+}
+
+impl<M: Manager> Builder<M, SyncPool<M>> {
+    /// Builds the pool. It connects to nothing before it returns; if `min_idle` is set it begins
+    /// to, in the background (see [`fill`](SyncPool::fill)).
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] for a setting that makes no sense, or if there is no runtime.
+    pub fn build(self) -> Result<SyncPool<M>, BuildError> {
+        let handle = self.start(true)?;
+        Ok(SyncPool::over(Pool::from_handle(handle)))
+    }
+}
+
+impl<M: Manager, P> fmt::Debug for Builder<M, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! The settings of a pool, and their defaults.
+
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::error::BuildError;
+
+/// When an idle connection is [checked](crate::Manager::check) before it is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CheckPolicy {
+    /// Every time.
+    Always,
+    /// If it has been idle for at least this long. The age is coarse: a check may come late by
+    /// one tick (see [`idle_timeout`](crate::Builder::idle_timeout)).
+    IdleFor(Duration),
+    /// Not at all.
+    Never,
+}
+
+impl Default for CheckPolicy {
+    /// If it has been idle for a second.
+    fn default() -> Self {
+        CheckPolicy::IdleFor(Duration::from_secs(1))
+    }
+}
+
+/// Which of the idle connections is lent first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdleOrder {
+    /// The one that was given back last, so that surplus ones age and go. The default.
+    #[default]
+    Lifo,
+    /// The one that has been idle longest, so that all are used in turn.
+    Fifo,
+}
+
+/// What a failed attempt to connect means to those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectPolicy {
+    /// They wait on while the pool tries again by this schedule, until their own deadlines; the
+    /// time-out then carries the last error. An error that the manager calls
+    /// [permanent](crate::Manager::is_permanent) answers them at once, unless a live connection
+    /// could still come back to serve them. The default.
+    Retry(Backoff),
+    /// The first in the queue gets the error at once, one for every failed attempt.
+    FailFast,
+}
+
+impl Default for ConnectPolicy {
+    fn default() -> Self {
+        ConnectPolicy::Retry(Backoff::default())
+    }
+}
+
+/// Everything that can be set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) max_size: usize,
+    pub(crate) min_idle: usize,
+    pub(crate) max_idle: Option<usize>,
+    pub(crate) connect_concurrency: Option<usize>,
+    pub(crate) return_queue: Option<usize>,
+    pub(crate) acquire_timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) check_timeout: Option<Duration>,
+    pub(crate) recycle_timeout: Option<Duration>,
+    pub(crate) close_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) lifetime_jitter: f64,
+    pub(crate) max_uses: Option<u64>,
+    pub(crate) check_policy: CheckPolicy,
+    pub(crate) idle_order: IdleOrder,
+    pub(crate) connect_policy: ConnectPolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_size: 10,
+            min_idle: 0,
+            max_idle: None,
+            connect_concurrency: None,
+            return_queue: None,
+            acquire_timeout: Some(Duration::from_secs(30)),
+            connect_timeout: Some(Duration::from_secs(10)),
+            check_timeout: Some(Duration::from_secs(5)),
+            recycle_timeout: Some(Duration::from_secs(5)),
+            close_timeout: Some(Duration::from_secs(5)),
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            lifetime_jitter: 0.1,
+            max_uses: None,
+            check_policy: CheckPolicy::default(),
+            idle_order: IdleOrder::default(),
+            connect_policy: ConnectPolicy::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Finds the first setting that makes no sense. Takes the struct apart, so that no option can
+    /// be forgotten.
+    pub(crate) fn validate(&self) -> Result<(), BuildError> {
+        let Config {
+            max_size,
+            min_idle,
+            max_idle,
+            connect_concurrency,
+            return_queue,
+            acquire_timeout,
+            connect_timeout,
+            check_timeout,
+            recycle_timeout,
+            close_timeout,
+            idle_timeout,
+            max_lifetime,
+            lifetime_jitter,
+            max_uses,
+            check_policy: _,
+            idle_order: _,
+            connect_policy,
+        } = *self;
+        if max_size == 0 {
+            return Err(BuildError::ZeroMaxSize);
+        }
+        if min_idle > max_size {
+            return Err(BuildError::MinIdleAboveMaxSize { min_idle, max_size });
+        }
+        if let Some(max_idle) = max_idle.filter(|&max_idle| min_idle > max_idle) {
+            return Err(BuildError::MinIdleAboveMaxIdle { min_idle, max_idle });
+        }
+        for (option, duration) in [
+            ("acquire_timeout", acquire_timeout),
+            ("connect_timeout", connect_timeout),
+            ("check_timeout", check_timeout),
+            ("recycle_timeout", recycle_timeout),
+            ("close_timeout", close_timeout),
+            ("idle_timeout", idle_timeout),
+            ("max_lifetime", max_lifetime),
+        ] {
+            if duration == Some(Duration::ZERO) {
+                return Err(BuildError::Zero { option });
+            }
+        }
+        for (option, zero) in [
+            ("connect_concurrency", connect_concurrency == Some(0)),
+            ("return_queue", return_queue == Some(0)),
+            ("max_uses", max_uses == Some(0)),
+        ] {
+            if zero {
+                return Err(BuildError::Zero { option });
+            }
+        }
+        if !(0.0..1.0).contains(&lifetime_jitter) {
+            return Err(BuildError::LifetimeJitter);
+        }
+        match connect_policy {
+            ConnectPolicy::Retry(backoff) if !backoff.is_valid() => Err(BuildError::Backoff),
+            ConnectPolicy::Retry(_) | ConnectPolicy::FailFast => Ok(()),
+        }
+    }
+
+    /// The schedule of the attempts that nobody gets the error of.
+    pub(crate) fn backoff(&self) -> Backoff {
+        match self.connect_policy {
+            ConnectPolicy::Retry(backoff) => backoff,
+            ConnectPolicy::FailFast => Backoff::default(),
+        }
+    }
+
+    /// Room in the return queue; also how many of its jobs run at a time.
+    pub(crate) fn return_capacity(&self) -> usize {
+        const ENOUGH: usize = 1024;
+        self.return_queue.unwrap_or(self.max_size.min(ENOUGH))
+    }
+
+    /// How coarse the ages of idle connections are: a tenth of the shortest age that matters, a
+    /// second at most.
+    pub(crate) fn tick(&self) -> Tick {
+        const LONGEST: Duration = Duration::from_secs(1);
+        const SHORTEST: Duration = Duration::from_millis(1);
+        let check_age = match self.check_policy {
+            CheckPolicy::IdleFor(age) => Some(age),
+            CheckPolicy::Always | CheckPolicy::Never => None,
+        };
+        let ages = [self.idle_timeout, self.max_lifetime, check_age];
+        let shortest = ages.into_iter().flatten().min();
+        match shortest.map_or(LONGEST, |age| LONGEST.min(age / 10)) {
+            tick if tick < SHORTEST => Tick::Exact,
+            tick => Tick::Every(tick),
+        }
+    }
+
+    /// Draws how long a new connection may live.
+    pub(crate) fn draw_lifetime(&self, rng: &mut fastrand::Rng) -> Option<Duration> {
+        let lifetime = self.max_lifetime?;
+        let cut = self.lifetime_jitter * rng.f64();
+        Some(lifetime.saturating_sub(lifetime.mul_f64(cut)))
+    }
+}
+
+/// How the pool keeps time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// An age is so short that every use reads the clock.
+    Exact,
+    /// While there is traffic, somebody reads the clock this often.
+    Every(Duration),
+}

@@ -1,0 +1,376 @@
+//! The handles: what a user of the pool sees.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::acquire;
+use crate::builder::Builder;
+use crate::connection::PooledConnection;
+use crate::error::AcquireError;
+use crate::lease::Held;
+use crate::manager::{FromFn, Manager, Metrics};
+use crate::primitives::{Arc, Weak};
+use crate::runtime::Runtime;
+use crate::shared::{Handle, Shared};
+use crate::state::{Stage, Warmth};
+use crate::status::{CloseReason, Statistics, Status};
+use crate::sync_pool::SyncPool;
+
+/// A pool of connections. Cloning it makes another handle to the same pool.
+///
+/// When the last handle is dropped the pool shuts down, as by [`close`](Pool::close) with nobody
+/// waiting for it. Connections on loan stay usable and are closed when they come back.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// # struct Session;
+/// # impl Session { fn query(&mut self) -> u32 { 42 } }
+/// # async fn dial() -> std::io::Result<Session> { Ok(Session) }
+/// use watertight::Pool;
+///
+/// let pool = Pool::from_fn(|| async { dial().await })
+///     .max_size(4)
+/// #   .runtime(Threads)
+///     .build()?;
+///
+/// let mut session = pool.acquire().await?;
+/// assert_eq!(session.query(), 42);
+/// drop(session); // back in the pool
+///
+/// pool.close().await;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub struct Pool<M: Manager> {
+    handle: Arc<Handle<M>>,
+}
+
+impl<M: Manager> Pool<M> {
+    /// Starts to configure a pool of the connections that `manager` makes.
+    pub fn builder(manager: M) -> Builder<M> {
+        Builder::new(manager)
+    }
+
+    pub(crate) fn from_handle(handle: Arc<Handle<M>>) -> Self {
+        Pool { handle }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.handle.shared
+    }
+
+    /// Lends a connection, waiting for one up to the pool's
+    /// [`acquire_timeout`](Builder::acquire_timeout).
+    ///
+    /// An idle connection is lent at once, unless others wait already. Otherwise the caller joins
+    /// the queue, and is served in its turn by whatever comes first: a return, a check that
+    /// passes, or a new connection.
+    ///
+    /// # Errors
+    ///
+    /// - [`TimedOut`](AcquireError::TimedOut) when the deadline passes.
+    /// - [`Connect`](AcquireError::Connect) when connecting failed and waiting for a better
+    ///   outcome is pointless or not wanted; see [`ConnectPolicy`](crate::ConnectPolicy).
+    /// - [`Closed`](AcquireError::Closed) when the pool is closed, or begins to close.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe. Cancelling a call to `acquire` makes you lose your place in
+    /// the queue and nothing else: a connection that is just being made or checked for you goes
+    /// to the next in the queue, or becomes idle.
+    #[doc(alias = "get")]
+    #[doc(alias = "checkout")]
+    pub async fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+        let shared = self.shared();
+        acquire::acquire(shared, shared.config.acquire_timeout).await
+    }
+
+    /// Lends a connection, waiting for one up to `timeout` instead of the pool's default.
+    ///
+    /// Zero means not to wait: the answer comes at the first poll, and is that of
+    /// [`try_acquire`](Pool::try_acquire). A time-out too long for the clock means to wait without
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`acquire`](Pool::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe, in the same way as [`acquire`](Pool::acquire).
+    pub async fn acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+        acquire::acquire(self.shared(), Some(timeout)).await
+    }
+
+    /// Lends an idle connection now, or nothing.
+    ///
+    /// It is lent without a check. This never waits, connects or queues, and does not overtake
+    /// those who wait. A closed pool lends nothing.
+    #[must_use = "dropping it gives the connection back at once"]
+    pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
+        acquire::lend(self.shared(), false).ok().flatten()
+    }
+
+    /// Warms the pool up: resolves when `min_idle` connections are there.
+    ///
+    /// A pool does that by itself; call this to know that it has, and whether the server can be
+    /// reached at all. With a `min_idle` of 0 it resolves at once.
+    ///
+    /// # Errors
+    ///
+    /// - [`Connect`](AcquireError::Connect) with the first failure after the call. The pool goes
+    ///   on trying.
+    /// - [`Closed`](AcquireError::Closed) when the pool is closed, or begins to close.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe: the pool fills whether or not anybody waits for it.
+    pub async fn fill(&self) -> Result<(), AcquireError<M::Error>> {
+        let shared = self.shared();
+        let mut failed_before = None;
+        shared.revive_keeper();
+        shared.transition(|state, now, fx| {
+            failed_before = Some(state.statistics().failed_connects);
+            state.hurry(now, fx);
+        });
+        loop {
+            let progress = shared.signals.progress.listen();
+            let warmth = shared.state.lock().warmth();
+            match warmth {
+                Warmth::Warm => return Ok(()),
+                Warmth::Closed => return Err(AcquireError::Closed),
+                Warmth::Cold {
+                    failed,
+                    error: Some(error),
+                } if failed_before.is_some_and(|before| failed > before) => {
+                    return Err(AcquireError::Connect(error));
+                }
+                Warmth::Cold { .. } => progress.await,
+            }
+        }
+    }
+
+    /// Gives the pool a connection that was made elsewhere: to the first who waits, or to the
+    /// idle ones. It counts as new.
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection if there is no place for it, or the pool is closed.
+    pub fn adopt(&self, connection: M::Connection) -> Result<(), M::Connection> {
+        self.shared()
+            .transition(|state, now, fx| state.adopt(connection, now, fx))
+    }
+
+    /// Changes how many connections there may be. Zero holds everyone up until the next change.
+    ///
+    /// Growing serves those who wait at once. Shrinking closes idle connections, those that have
+    /// been idle longest first, then lent ones as they come back; none is taken from its holder.
+    pub fn resize(&self, max_size: usize) {
+        self.shared()
+            .transition(|state, now, fx| state.resize(max_size, now, fx));
+    }
+
+    /// Keeps only those idle connections that `predicate` approves of, and returns how many were
+    /// removed.
+    ///
+    /// The predicate sees one connection at a time, without any lock held; the others can be lent
+    /// meanwhile. If it panics, the connection that it was looking at is closed, and the panic
+    /// goes on.
+    pub fn retain(&self, mut predicate: impl FnMut(&M::Connection, &Metrics) -> bool) -> usize {
+        let shared = self.shared();
+        let ids = shared.state.lock().idle_ids();
+        let mut removed = 0;
+        for id in ids {
+            let borrowed = shared.state.lock().borrow_idle(id);
+            let Some(live) = borrowed else {
+                continue;
+            };
+            let metrics = live.metrics(shared.now());
+            let reason = CloseReason::Discarded;
+            let held = Held::new(Arc::clone(shared), live, Stage::Checking, reason);
+            let Some(live) = &held.live else {
+                continue;
+            };
+            if predicate(&live.connection, &metrics) {
+                held.put_aside_back();
+            } else {
+                held.close_in_background(reason);
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    /// The pool at this instant.
+    pub fn status(&self) -> Status {
+        self.shared().status()
+    }
+
+    /// What the pool has done since it was built.
+    pub fn statistics(&self) -> Statistics {
+        self.shared().state.lock().statistics()
+    }
+
+    /// The runtime that the pool uses.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.shared().runtime
+    }
+
+    /// The manager that makes its connections.
+    pub fn manager(&self) -> &M {
+        &self.shared().manager
+    }
+
+    /// Closes the pool, and resolves when every connection has been closed.
+    ///
+    /// Closing begins with the call, whether or not the future is ever polled: those who wait get
+    /// [`Closed`](AcquireError::Closed), idle connections are closed, lent ones are closed when
+    /// they come back, and those in the making when they are made. It is not an error to call it
+    /// again.
+    ///
+    /// It waits for lent connections without limit; see [`close_within`](Pool::close_within).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it only means not to know: the pool goes on closing.
+    #[must_use = "the pool closes all the same; await this to know that it has"]
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<M> {
+        let shared = Arc::clone(self.shared());
+        shared.begin_close();
+        async move { shared.drained().await }
+    }
+
+    /// Closes the pool, and resolves when every connection has been closed or `grace` has passed.
+    /// Returns how many places were still taken then.
+    ///
+    /// What is still out after the grace period is *severed*: the pool has done with it and is
+    /// not waited for any more. Its holder is not disturbed, and when it comes back it is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it only means not to know: the pool goes on closing.
+    #[must_use = "the pool closes all the same; await this to know that it has"]
+    pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<M> {
+        let shared = Arc::clone(self.shared());
+        shared.begin_close();
+        let end = shared.now().checked_add(grace);
+        async move {
+            match end {
+                None => shared.drained().await,
+                Some(end) => {
+                    let over = shared.runtime.sleep_until(end);
+                    futures_lite::future::or(shared.drained(), over).await;
+                }
+            }
+            shared.status().size
+        }
+    }
+
+    /// Resolves when the pool begins to close: for holders that keep a connection for long, and
+    /// for tasks that should end with the pool. It does not keep the pool open.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<M> {
+        let signals = Arc::clone(&self.shared().signals);
+        let shared = Arc::downgrade(self.shared());
+        async move {
+            loop {
+                let closing = signals.closing.listen();
+                if shared.upgrade().is_none_or(|shared| shared.is_closed()) {
+                    return;
+                }
+                closing.await;
+            }
+        }
+    }
+
+    /// True once the pool has begun to close.
+    pub fn is_closed(&self) -> bool {
+        self.shared().is_closed()
+    }
+
+    /// A handle that does not keep the pool open.
+    pub fn downgrade(&self) -> WeakPool<M> {
+        WeakPool {
+            handle: Arc::downgrade(&self.handle),
+        }
+    }
+
+    /// The same pool, for threads that block.
+    pub fn sync(&self) -> SyncPool<M> {
+        SyncPool::over(self.clone())
+    }
+}
+
+impl<F, Fut, C, E> Pool<FromFn<F>>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<C, E>> + Send,
+    C: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Starts to configure a pool of what `connect` makes: the manager for the simple case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+    /// let pool = watertight::Pool::from_fn(|| async { Ok::<_, std::io::Error>(String::new()) })
+    ///     .max_size(4)
+    /// #   .runtime(Threads)
+    ///     .build()?;
+    /// # Ok::<(), watertight::BuildError>(())
+    /// ```
+    pub fn from_fn(connect: F) -> Builder<FromFn<F>> {
+        Pool::builder(FromFn::new(connect))
+    }
+}
+
+impl<M: Manager> Clone for Pool<M> {
+    fn clone(&self) -> Self {
+        Pool::from_handle(Arc::clone(&self.handle))
+    }
+}
+
+impl<M: Manager> fmt::Debug for Pool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that does not keep its pool open.
+pub struct WeakPool<M: Manager> {
+    handle: Weak<Handle<M>>,
+}
+
+impl<M: Manager> WeakPool<M> {
+    /// A full handle; `None` if the last one has been dropped.
+    pub fn upgrade(&self) -> Option<Pool<M>> {
+        self.handle.upgrade().map(Pool::from_handle)
+    }
+}
+
+impl<M: Manager> Clone for WeakPool<M> {
+    fn clone(&self) -> Self {
+        WeakPool {
+            handle: Weak::clone(&self.handle),
+        }
+    }
+}
+
+impl<M: Manager> fmt::Debug for WeakPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakPool").finish_non_exhaustive()
+    }
+}

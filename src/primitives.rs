@@ -1,0 +1,33 @@
+//! The one door to everything concurrent: a model checker's types can be put in here without
+//! touching the rest of the crate.
+
+pub(crate) use event_listener::Event;
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{MutexGuard, PoisonError};
+
+/// A plain mutex that ignores poison.
+///
+/// Nothing that can panic on a user's behalf runs under a lock of this crate, so a poisoned lock
+/// would only turn one panic into many.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Mutex(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs foreign code and swallows its panic; `None` says that there was one.
+///
+/// The panic hook has already reported it. Whoever calls this has a place in the pool to give
+/// back afterwards, which is why the panic ends here.
+pub(crate) fn contain<T>(foreign: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(foreign)).ok()
+}

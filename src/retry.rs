@@ -1,0 +1,125 @@
+//! When the next attempt to connect may be made, after one has failed.
+
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::error::ConnectError;
+
+/// The state of the connect schedule.
+///
+/// While attempts succeed it does nothing. From the first failure to the next success, attempts
+/// are *spaced*: one at each step of the schedule, whether or not the one before has come to an
+/// end, so that a hung attempt does not hold up the rest. Attempts that were under way together
+/// when the server went away count as one failure.
+#[derive(Debug)]
+pub(crate) struct Retry<E> {
+    backoff: Backoff,
+    /// The current delay; `None` while attempts succeed.
+    delay: Option<Duration>,
+    /// When an attempt was last made, or failed.
+    last_attempt: Instant,
+    next_attempt: Instant,
+    /// Rises with every change of the delay. An attempt that was begun at an earlier step has
+    /// nothing to say about this one.
+    step: u64,
+    last_error: Option<ConnectError<E>>,
+}
+
+impl<E> Retry<E> {
+    pub(crate) fn new(backoff: Backoff, now: Instant) -> Self {
+        Retry {
+            backoff,
+            delay: None,
+            last_attempt: now,
+            next_attempt: now,
+            step: 0,
+            last_error: None,
+        }
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.delay.is_some()
+    }
+
+    pub(crate) fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Why the last attempt failed, if none has succeeded since.
+    pub(crate) fn cause(&self) -> Option<&ConnectError<E>> {
+        self.last_error.as_ref().filter(|_| self.is_failing())
+    }
+
+    /// Why the last attempt that failed did.
+    pub(crate) fn last_error(&self) -> Option<&ConnectError<E>> {
+        self.last_error.as_ref()
+    }
+
+    /// When the next attempt is due; `None` while attempts succeed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.delay.map(|_| self.next_attempt)
+    }
+
+    /// How many of `wanted` attempts may begin now.
+    pub(crate) fn allowance(&self, wanted: usize, now: Instant) -> usize {
+        match self.delay {
+            Some(_) if now < self.next_attempt => 0,
+            Some(_) => wanted.min(1),
+            None => wanted,
+        }
+    }
+
+    /// An attempt begins. While failing, the next one comes a delay later.
+    pub(crate) fn begun(&mut self, now: Instant) {
+        if let Some(delay) = self.delay {
+            self.schedule(now, delay);
+        }
+    }
+
+    /// An attempt that began at `step` failed. Returns the error that this one replaces, for the
+    /// caller to drop without the lock.
+    pub(crate) fn failed(
+        &mut self,
+        step: u64,
+        now: Instant,
+        error: Option<ConnectError<E>>,
+        rng: &mut fastrand::Rng,
+    ) -> Option<ConnectError<E>> {
+        if step == self.step {
+            let delay = self.backoff.next(self.delay, rng);
+            self.delay = Some(delay);
+            self.step += 1;
+            self.schedule(now, delay);
+        }
+        match error {
+            Some(error) => self.last_error.replace(error),
+            None => None,
+        }
+    }
+
+    /// An attempt succeeded.
+    pub(crate) fn succeeded(&mut self) {
+        if self.delay.take().is_some() {
+            self.step += 1;
+        }
+    }
+
+    /// Somebody new waits and should not inherit a long delay: brings the next attempt forward to
+    /// the first step after the last one.
+    pub(crate) fn bring_forward(&mut self) {
+        if self.delay.is_some() {
+            let soonest = self.last_attempt.checked_add(self.backoff.first());
+            self.next_attempt = soonest.map_or(self.next_attempt, |at| at.min(self.next_attempt));
+        }
+    }
+
+    fn schedule(&mut self, now: Instant, delay: Duration) {
+        self.last_attempt = now;
+        // A delay that never ends is a legal cap, if a strange one: try again in a century.
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+        self.next_attempt = now
+            .checked_add(delay)
+            .or_else(|| now.checked_add(CENTURY))
+            .unwrap_or(now);
+    }
+}

@@ -1,0 +1,150 @@
+//! What the pool asks of an async runtime, and the runtimes that come with the crate.
+//!
+//! A pool needs three things from its surroundings: somewhere to run a task that nobody waits
+//! for ([`Spawner`]), a clock, and a way to wait for a moment on it ([`Timer`]). Both traits are
+//! object safe and small; together they make a [`Runtime`], which is all that
+//! [`Builder::runtime`](crate::Builder::runtime) takes. The pool finds its runtime once, when it
+//! is built, and needs no ambient runtime afterwards: a connection can be given back from a
+//! plain thread, inside another runtime, or after the pool's own runtime has shut down.
+//!
+//! # Examples
+//!
+//! A runtime of threads, for a program that has no executor at all:
+//!
+//! ```
+//! use std::time::Instant;
+//! use watertight::runtime::{BoxFuture, Spawner, Timer};
+//!
+//! struct Threads;
+//!
+//! impl Spawner for Threads {
+//!     fn spawn(&self, task: BoxFuture<()>) {
+//!         std::thread::spawn(move || futures_lite::future::block_on(task));
+//!     }
+//! }
+//!
+//! impl Timer for Threads {
+//!     fn now(&self) -> Instant {
+//!         Instant::now()
+//!     }
+//!
+//!     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+//!         let (done, waiting) = async_channel::bounded::<()>(1);
+//!         std::thread::spawn(move || {
+//!             std::thread::sleep(at.saturating_duration_since(Instant::now()));
+//!             drop(done);
+//!         });
+//!         Box::pin(async move {
+//!             let _ = waiting.recv().await;
+//!         })
+//!     }
+//! }
+//!
+//! let pool = watertight::SyncPool::from_fn(|| async { Ok::<_, std::io::Error>(7) })
+//!     .runtime(Threads)
+//!     .build()?;
+//! assert_eq!(*pool.acquire()?, 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#[cfg(feature = "smol")]
+mod smol;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(feature = "smol")]
+pub use self::smol::SmolRuntime;
+#[cfg(feature = "tokio")]
+pub use self::tokio::TokioRuntime;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use crate::primitives::Arc;
+
+/// A boxed future that owns everything it needs.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Runs tasks that nobody waits for.
+pub trait Spawner: Send + Sync + 'static {
+    /// Runs `task` to its end, detached from the caller.
+    ///
+    /// It may drop the task without polling it, or half-way, when the runtime is shutting down or
+    /// gone: the pool then takes back the place that the task was holding. It must not panic.
+    /// The pool calls it from any thread, and never with a lock held.
+    fn spawn(&self, task: BoxFuture<()>);
+
+    /// Runs `work` where blocking is allowed; by default on a thread of its own.
+    ///
+    /// Only [`Blocking`](crate::Blocking) managers use it. Like [`spawn`](Spawner::spawn) it may
+    /// drop the work when the runtime is gone.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        // A machine that is out of threads drops the work, which the trait allows.
+        let _ = std::thread::Builder::new()
+            .name("watertight-blocking".into())
+            .spawn(work);
+    }
+}
+
+/// A clock, and a way to wait for it.
+pub trait Timer: Send + Sync + 'static {
+    /// The present moment on this clock. It never goes back.
+    fn now(&self) -> Instant;
+
+    /// A future that completes at `at`, and not before.
+    ///
+    /// It must stay safe to poll after the runtime that made it has shut down, and should still
+    /// complete then: somebody's deadline depends on it.
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()>;
+}
+
+/// Everything the pool asks of its surroundings; implemented for whatever is both a [`Spawner`]
+/// and a [`Timer`].
+pub trait Runtime: Spawner + Timer {}
+
+impl<T: Spawner + Timer + ?Sized> Runtime for T {}
+
+impl<T: Spawner + ?Sized> Spawner for Arc<T> {
+    fn spawn(&self, task: BoxFuture<()>) {
+        (**self).spawn(task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        (**self).spawn_blocking(work);
+    }
+}
+
+impl<T: Timer + ?Sized> Timer for Arc<T> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        (**self).sleep_until(at)
+    }
+}
+
+/// The runtime that surrounds this call, or that a feature provides anywhere.
+///
+/// In this order: the tokio runtime that we are in; for callers that block (`blocking`), tokio's
+/// background thread; smol's global executor.
+pub(crate) fn discover(blocking: bool) -> Option<Arc<dyn Runtime>> {
+    #[cfg(feature = "tokio")]
+    {
+        if let Some(runtime) = TokioRuntime::try_current() {
+            return Some(Arc::new(runtime));
+        }
+        if blocking {
+            if let Some(runtime) = TokioRuntime::try_background() {
+                return Some(Arc::new(runtime));
+            }
+        }
+    }
+    let _ = blocking;
+    #[cfg(feature = "smol")]
+    let last_resort: Option<Arc<dyn Runtime>> = Some(Arc::new(SmolRuntime::new()));
+    #[cfg(not(feature = "smol"))]
+    let last_resort = None;
+    last_resort
+}

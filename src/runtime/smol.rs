@@ -1,0 +1,43 @@
+//! smol's global executor.
+
+use std::time::Instant;
+
+use super::{BoxFuture, Spawner, Timer};
+
+/// Runs a pool on smol's global executor.
+///
+/// The executor and its timer live on threads of their own for as long as the process does, so a
+/// pool on it works from any thread.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SmolRuntime;
+
+impl SmolRuntime {
+    /// Makes the runtime; there is nothing to start.
+    pub fn new() -> Self {
+        SmolRuntime
+    }
+}
+
+impl Spawner for SmolRuntime {
+    fn spawn(&self, task: BoxFuture<()>) {
+        // A smol task that is merely dropped is cancelled.
+        ::smol::spawn(task).detach();
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        ::smol::unblock(work).detach();
+    }
+}
+
+impl Timer for SmolRuntime {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        Box::pin(async move {
+            ::smol::Timer::at(at).await;
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! What every handle, guard and task of a pool has in common.
+
+use std::time::Instant;
+
+use async_channel::TrySendError;
+
+use crate::config::Config;
+use crate::lease::{Held, Lease};
+use crate::maintenance;
+use crate::manager::Manager;
+use crate::observer::Observer;
+use crate::primitives::{Arc, Event, Mutex, Weak, contain};
+use crate::runtime::{BoxFuture, Runtime};
+use crate::state::{Effects, Stage, State, Verdict};
+use crate::status::{CloseReason, Status};
+use crate::work;
+
+/// The state, and everything that is called without its lock: manager, runtime, observer.
+///
+/// Guards and tasks hold this. It outlives the handles (see [`Handle`]), whose end is the
+/// pool's shutdown.
+pub(crate) struct Shared<M: Manager> {
+    pub(crate) state: Mutex<State<M::Connection, M::Error>>,
+    pub(crate) manager: M,
+    pub(crate) config: Config,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    observer: Option<Arc<dyn Observer>>,
+    pub(crate) signals: Arc<Signals>,
+    /// The way back for connections that need work; its other end belongs to the keeper.
+    returns: async_channel::Sender<Return<M>>,
+    /// The handle, for guards that are asked for their pool.
+    pub(crate) handle: Weak<Handle<M>>,
+}
+
+/// What can be waited for. Apart from the state, so that to wait is not to keep it alive.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    /// To the keeper: something is due earlier than you think.
+    pub(crate) nudge: Event,
+    /// The pool has begun to close.
+    pub(crate) closing: Event,
+    /// The pool is closed and its last place has been given back.
+    pub(crate) drained: Event,
+    /// An attempt to connect has come to an end.
+    pub(crate) progress: Event,
+}
+
+/// A returned connection that needs work, on its way to the keeper.
+pub(crate) struct Return<M: Manager> {
+    pub(crate) held: Held<M>,
+    /// Dropped when the work is over, which is how [`release`](crate::PooledConnection::release)
+    /// learns of it.
+    pub(crate) over: Option<async_channel::Sender<()>>,
+}
+
+/// What the users' handles share. When the last of them goes, the pool shuts down.
+///
+/// The count of handles is that of this object, never of [`Shared`]: guards and tasks do not
+/// keep a pool open, and no count is compared with a number, which would race.
+pub(crate) struct Handle<M: Manager> {
+    pub(crate) shared: Arc<Shared<M>>,
+}
+
+impl<M: Manager> Drop for Handle<M> {
+    fn drop(&mut self) {
+        self.shared.begin_close();
+    }
+}
+
+impl<M: Manager> Shared<M> {
+    /// Makes a pool and sets its keeper to work.
+    pub(crate) fn start(
+        manager: M,
+        config: Config,
+        runtime: Arc<dyn Runtime>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Arc<Handle<M>> {
+        manager.attach(&runtime);
+        let now = runtime.now();
+        let (returns, incoming) = async_channel::bounded(config.return_capacity());
+        let handle = Arc::new_cyclic(|handle| Handle {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State::new(config, now, fastrand::u64(..))),
+                manager,
+                config,
+                runtime,
+                observer,
+                signals: Arc::default(),
+                returns,
+                handle: handle.clone(),
+            }),
+        });
+        let shared = &handle.shared;
+        shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
+        shared.transition(|state, now, fx| state.refill(now, fx));
+        handle
+    }
+
+    /// The present moment on the pool's clock.
+    pub(crate) fn now(&self) -> Instant {
+        // A clock may belong to a thread that is being torn down; time goes on all the same.
+        contain(|| self.runtime.now()).unwrap_or_else(Instant::now)
+    }
+
+    /// Changes the state, then does what follows from it.
+    pub(crate) fn transition<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(
+            &mut State<M::Connection, M::Error>,
+            Instant,
+            &mut Effects<M::Connection, M::Error>,
+        ) -> T,
+    ) -> T {
+        let now = self.now();
+        let mut fx = Effects::new();
+        let result = change(&mut self.state.lock(), now, &mut fx);
+        self.carry_out(fx);
+        result
+    }
+
+    /// Does what a transition asks for. No lock is held here, so everything may be called.
+    pub(crate) fn carry_out(self: &Arc<Self>, fx: Effects<M::Connection, M::Error>) {
+        let Effects {
+            wake,
+            wake_more,
+            close,
+            check,
+            connect,
+            step,
+            nudge,
+            progress,
+            drained,
+            garbage,
+        } = fx;
+        for waker in wake.into_iter().chain(wake_more) {
+            contain(|| waker.wake());
+        }
+        for live in check {
+            let held = Held::new(
+                Arc::clone(self),
+                live,
+                Stage::Checking,
+                CloseReason::CheckFailed,
+            );
+            self.spawn(Box::pin(work::check(held)));
+        }
+        for _ in 0..connect {
+            self.spawn(self.connect_task(step));
+        }
+        for (live, reason) in close {
+            let held = Held::new(Arc::clone(self), live, Stage::Closing, reason);
+            self.spawn(Box::pin(work::close(held)));
+        }
+        if nudge {
+            self.signals.nudge.notify(usize::MAX);
+        }
+        if progress {
+            self.signals.progress.notify(usize::MAX);
+        }
+        if drained {
+            self.signals.drained.notify(usize::MAX);
+        }
+        if garbage.is_some() {
+            contain(|| drop(garbage));
+        }
+    }
+
+    /// An attempt to connect, whose place the state has set aside already.
+    pub(crate) fn connect_task(self: &Arc<Self>, step: u64) -> BoxFuture<()> {
+        // The lease is inside before the runtime sees the future: should it be dropped unpolled,
+        // the place comes back.
+        let lease = Lease::new(Arc::clone(self), Stage::Connecting, CloseReason::Shutdown);
+        Box::pin(work::connect(lease, step))
+    }
+
+    pub(crate) fn spawn(&self, task: BoxFuture<()>) {
+        contain(|| self.runtime.spawn(task));
+    }
+
+    pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.observer {
+            contain(|| tell(&**observer));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
+    /// Takes a connection back that is not plainly clean.
+    #[cold]
+    pub(crate) fn take_back(
+        self: &Arc<Self>,
+        live: Box<crate::state::Live<M::Connection>>,
+        verdict: Verdict,
+        over: Option<async_channel::Sender<()>>,
+    ) {
+        use crate::state::Returned;
+        let returned = self.transition(|state, now, fx| state.returned(live, verdict, now, fx));
+        let held = match returned {
+            Returned::Kept => return,
+            Returned::Recycle(live) => {
+                let reason = CloseReason::RecycleFailed;
+                Held::new(Arc::clone(self), live, Stage::Recycling, reason)
+            }
+            Returned::Close(live, reason) => {
+                Held::new(Arc::clone(self), live, Stage::Closing, reason)
+            }
+        };
+        self.send_back(Return { held, over });
+    }
+
+    /// Hands a connection that needs work to the keeper. If the queue is full, or its reader
+    /// gone, the connection is taken out of the error and closed; its place travels with it.
+    fn send_back(&self, returned: Return<M>) {
+        match self.returns.try_send(returned) {
+            Ok(()) => {}
+            // A keeper that was revived has no queue, but it shows that tasks are run again.
+            Err(TrySendError::Closed(returned)) if self.state.lock().is_kept() => {
+                self.spawn(Box::pin(work::take_care(returned)));
+            }
+            Err(refused) => self.abandon(refused.into_inner()),
+        }
+    }
+
+    /// Closes a connection that needed work and will not get it.
+    pub(crate) fn abandon(&self, mut returned: Return<M>) {
+        if returned.held.lease.stage() == Stage::Recycling {
+            returned.held.lease.condemn(match self.is_closed() {
+                true => CloseReason::Shutdown,
+                false => CloseReason::ReturnQueueFull,
+            });
+        }
+        self.spawn(Box::pin(work::take_care(returned)));
+    }
+
+    /// Begins to close, once.
+    pub(crate) fn begin_close(self: &Arc<Self>) {
+        let mut fx = Effects::new();
+        {
+            let mut state = self.state.lock();
+            if state.is_closed() {
+                return;
+            }
+            state.close(&mut fx);
+        }
+        self.signals.closing.notify(usize::MAX);
+        self.carry_out(fx);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let now = self.now();
+        self.state.lock().status(now)
+    }
+
+    /// Resolves when the last place has been given back, once the pool is closed.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let listener = self.signals.drained.listen();
+            if self.state.lock().size() == 0 {
+                return;
+            }
+            listener.await;
+        }
+    }
+
+    /// Tries once more to have a keeper, if the runtime dropped the last one.
+    pub(crate) fn revive_keeper(self: &Arc<Self>) {
+        // The return queue's reader went with the keeper, so a new one has nothing to read.
+        if !self.state.lock().is_kept() {
+            self.spawn(Box::pin(maintenance::keep(self, None)));
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The pool as plain data.
+//!
+//! No lock, no clock, no `Arc`, no code of the user's: every transition is a method that takes
+//! the time as an argument and writes what is to be done *after unlocking* into [`Effects`].
+//!
+//! A place in the pool is always in exactly one of these states. The arrows are the methods that
+//! move it; each begins and ends with the pool's lock held, and what runs between two of them
+//! (a connect, a check) carries the place as a [`Lease`](crate::lease::Lease).
+//!
+//! ```text
+//!             pump                connected                 lend, pump
+//!   (free) ---------> connecting -----------> idle or lent <-----------+
+//!     ^                   |                    |   |   ^               |
+//!     |   connect_failed, |       pump (stale) |   |   | put_back,     |
+//!     |   lost            |                    v   |   | returned      |
+//!     +<------------------+               checking |   |               |
+//!     |                                        |   |  lent ---------> recycling
+//!     |                                 failed |   |   |    returned    |
+//!     |           closed                       v   v   v    (dirty)     | failed
+//!     +<---------------------------------------- closing <--------------+
+//! ```
+//!
+//! Invariants, asserted by [`State::check`] after every slow transition in debug builds:
+//!
+//! 1. `size = idle + lent + connecting + checking + recycling + closing`; nothing else counts.
+//! 2. Nothing is begun above `max_size`: `size` exceeds it only after a shrink, and only falls
+//!    until it no longer does.
+//! 3. An idle connection that is fit to be lent and a live waiter never exist side by side.
+//! 4. If somebody waits and a place is free, then as many checks and attempts to connect are
+//!    under way as there are waiters, or the schedule, the limit on concurrent connects or a
+//!    driverless attempt (5) says why not.
+//! 5. `driverless` attempts are fewer than those who wait: each is a task that the runtime
+//!    dropped, to be run by a waiter instead.
+//! 6. Once closed: nobody waits, nothing is idle, connecting only falls.
+//! 7. Idle connections are in the order of their last return.
+
+mod flow;
+mod supply;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::{CheckPolicy, Config, IdleOrder};
+use crate::error::{ConnectError, Phase};
+use crate::manager::Metrics;
+use crate::retry::Retry;
+use crate::status::{CloseReason, Statistics, Status};
+use crate::waiters::Waiters;
+
+pub(crate) use flow::{Lend, Missed, Returned, TimeOut, Turn, Verdict};
+pub(crate) use supply::Warmth;
+
+/// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
+#[derive(Debug)]
+pub(crate) struct Live<C> {
+    pub(crate) connection: C,
+    id: u64,
+    created_at: Instant,
+    expires_at: Option<Instant>,
+    /// When it was last known to be fit: made, given back clean, or checked.
+    fit_at: Instant,
+    /// When it was last given back, or made.
+    idle_since: Instant,
+    /// Its turn among the idle ones.
+    turn: u64,
+    uses: u64,
+}
+
+impl<C> Live<C> {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn metrics(&self, now: Instant) -> Metrics {
+        Metrics {
+            id: self.id,
+            created_at: self.created_at,
+            idle_since: self.idle_since,
+            uses: self.uses,
+            taken_at: now,
+        }
+    }
+}
+
+/// What a place that is not idle is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Lent,
+    Connecting,
+    Checking,
+    Recycling,
+    Closing,
+}
+
+/// How many places are in each [`Stage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stages {
+    lent: usize,
+    connecting: usize,
+    checking: usize,
+    recycling: usize,
+    closing: usize,
+}
+
+impl Stages {
+    fn count_mut(&mut self, stage: Stage) -> &mut usize {
+        match stage {
+            Stage::Lent => &mut self.lent,
+            Stage::Connecting => &mut self.connecting,
+            Stage::Checking => &mut self.checking,
+            Stage::Recycling => &mut self.recycling,
+            Stage::Closing => &mut self.closing,
+        }
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        *self.count_mut(stage) += 1;
+    }
+
+    #[inline]
+    fn leave(&mut self, stage: Stage) {
+        let count = self.count_mut(stage);
+        debug_assert!(*count > 0, "nothing is {stage:?}");
+        *count = count.saturating_sub(1);
+    }
+}
+
+/// How it ended for a waiter.
+#[derive(Debug)]
+pub(crate) enum Outcome<C, E> {
+    Connection(Box<Live<C>>),
+    Failed(ConnectError<E>),
+    /// It was its turn, but its deadline had passed.
+    Late {
+        phase: Phase,
+        since: Instant,
+    },
+    Closed,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Debug)]
+#[must_use = "the state has changed already: what follows from it must be done"]
+pub(crate) struct Effects<C, E> {
+    /// The first waker, apart so that a hand-off allocates nothing.
+    pub(crate) wake: Option<Waker>,
+    pub(crate) wake_more: Vec<Waker>,
+    /// Connections to close. Their places are in [`Stage::Closing`].
+    pub(crate) close: Vec<(Box<Live<C>>, CloseReason)>,
+    /// Connections to check. Their places are in [`Stage::Checking`].
+    pub(crate) check: Vec<Box<Live<C>>>,
+    /// Attempts to connect to begin. Their places are in [`Stage::Connecting`].
+    pub(crate) connect: usize,
+    /// The step of the schedule at which they begin.
+    pub(crate) step: u64,
+    /// Something is due before the keeper wakes.
+    pub(crate) nudge: bool,
+    /// An attempt to connect has come to an end.
+    pub(crate) progress: bool,
+    /// The pool is closed, and the last place has been given back.
+    pub(crate) drained: bool,
+    /// Errors that were replaced: the user's destructor must not run under the lock.
+    pub(crate) garbage: Option<ConnectError<E>>,
+}
+
+impl<C, E> Effects<C, E> {
+    pub(crate) fn new() -> Self {
+        Effects {
+            wake: None,
+            wake_more: Vec::new(),
+            close: Vec::new(),
+            check: Vec::new(),
+            connect: 0,
+            step: 0,
+            nudge: false,
+            progress: false,
+            drained: false,
+            garbage: None,
+        }
+    }
+
+    fn wake(&mut self, waker: Option<Waker>) {
+        match waker {
+            Some(waker) if self.wake.is_none() => self.wake = Some(waker),
+            Some(waker) => self.wake_more.push(waker),
+            None => {}
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct State<C, E> {
+    config: Config,
+    rng: fastrand::Rng,
+    clock: Clock,
+    closed: bool,
+    /// From the one that has been idle longest to the one that was given back last.
+    idle: VecDeque<Box<Live<C>>>,
+    stages: Stages,
+    waiters: Waiters<Outcome<C, E>>,
+    retry: Retry<E>,
+    /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
+    driverless: usize,
+    /// Until when the keeper sleeps; `None` if it sleeps until it is nudged.
+    keeper_until: Option<Instant>,
+    next_id: u64,
+    next_turn: u64,
+    statistics: Statistics,
+}
+
+/// What is known of an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fitness {
+    /// It may be lent.
+    Fit,
+    /// It must be checked first.
+    Stale,
+    /// It has outlived its lifetime.
+    Expired,
+    /// Only an exact clock can tell.
+    Unknown,
+}
+
+impl<C, E> State<C, E> {
+    pub(crate) fn new(config: Config, now: Instant, seed: u64) -> Self {
+        let check_age = match config.check_policy {
+            CheckPolicy::IdleFor(age) => Some(age),
+            CheckPolicy::Always | CheckPolicy::Never => None,
+        };
+        State {
+            config,
+            rng: fastrand::Rng::with_seed(seed),
+            clock: Clock::new(config.tick(), check_age, now),
+            closed: false,
+            idle: VecDeque::new(),
+            stages: Stages::default(),
+            waiters: Waiters::new(),
+            retry: Retry::new(config.backoff(), now),
+            driverless: 0,
+            keeper_until: None,
+            next_id: 0,
+            next_turn: 0,
+            statistics: Statistics::default(),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> Status {
+        let Stages {
+            lent,
+            connecting,
+            checking,
+            recycling,
+            closing,
+        } = self.stages;
+        Status {
+            max_size: self.config.max_size,
+            size: self.size(),
+            idle: self.idle.len(),
+            in_use: lent,
+            connecting,
+            checking,
+            recycling,
+            closing,
+            waiting: self.waiters.len(),
+            oldest_waiter: self
+                .waiters
+                .first()
+                .map(|waiter| now.saturating_duration_since(waiter.since)),
+            closed: self.closed,
+        }
+    }
+
+    /// Places that are taken, closing ones excepted.
+    fn live_or_coming(&self) -> usize {
+        let Stages {
+            lent,
+            connecting,
+            checking,
+            recycling,
+            closing: _,
+        } = self.stages;
+        self.idle.len() + lent + connecting + checking + recycling
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.live_or_coming() + self.stages.closing
+    }
+
+    fn free(&self) -> usize {
+        self.config.max_size.saturating_sub(self.size())
+    }
+
+    /// After a shrink: more connections than there are places.
+    #[inline]
+    fn is_surplus(&self) -> bool {
+        self.live_or_coming() > self.config.max_size
+    }
+
+    fn min_idle(&self) -> usize {
+        self.config.min_idle.min(self.config.max_size)
+    }
+
+    fn has_room_for_idle(&self) -> bool {
+        self.config.max_idle.is_none_or(|max| self.idle.len() < max)
+    }
+
+    /// Is it fit to be lent? Without an exact time the answer may be [`Fitness::Unknown`].
+    #[inline]
+    fn fitness(&self, live: &Live<C>, exact: Option<Instant>) -> Fitness {
+        if let Some(expires_at) = live.expires_at {
+            match exact {
+                Some(now) if now >= expires_at => return Fitness::Expired,
+                None if !self.clock.is_surely_before(expires_at) => return Fitness::Unknown,
+                _ => {}
+            }
+        }
+        match (self.config.check_policy, exact) {
+            (CheckPolicy::Never, _) => Fitness::Fit,
+            (CheckPolicy::Always, _) => Fitness::Stale,
+            (CheckPolicy::IdleFor(_), None) => match self.clock.is_surely_young(live.fit_at) {
+                true => Fitness::Fit,
+                false => Fitness::Unknown,
+            },
+            (CheckPolicy::IdleFor(age), Some(now)) => {
+                match now.saturating_duration_since(live.fit_at) > age {
+                    true => Fitness::Stale,
+                    false => Fitness::Fit,
+                }
+            }
+        }
+    }
+
+    /// Which idle connection is next to be lent, as an index.
+    #[inline]
+    fn candidate(&self) -> Option<usize> {
+        match self.config.idle_order {
+            IdleOrder::Lifo => self.idle.len().checked_sub(1),
+            IdleOrder::Fifo if self.idle.is_empty() => None,
+            IdleOrder::Fifo => Some(0),
+        }
+    }
+
+    fn take_idle(&mut self, index: usize) -> Option<Box<Live<C>>> {
+        match index {
+            0 => self.idle.pop_front(),
+            last if last + 1 == self.idle.len() => self.idle.pop_back(),
+            middle => self.idle.remove(middle),
+        }
+    }
+
+    /// What a waiter at this place in the queue is waiting for.
+    fn phase_of(&self, key: usize) -> Phase {
+        let checks = self.stages.checking;
+        let connects = checks + self.stages.connecting + self.free();
+        let place = self
+            .waiters
+            .iter()
+            .take(connects)
+            .position(|(other, _)| other == key);
+        match place {
+            Some(place) if place < checks => Phase::Check,
+            Some(_) => Phase::Connect,
+            None => Phase::Wait,
+        }
+    }
+
+    /// Begins to close a connection that is in no stage at the moment.
+    fn condemn(&mut self, live: Box<Live<C>>, reason: CloseReason, fx: &mut Effects<C, E>) {
+        self.stages.enter(Stage::Closing);
+        fx.close.push((live, reason));
+    }
+
+    /// Asks the keeper to wake earlier if it would sleep past `at`.
+    fn note_due(&mut self, at: Option<Instant>, fx: &mut Effects<C, E>) {
+        if let Some(at) = at {
+            if self.keeper_until.is_none_or(|until| at < until) {
+                self.keeper_until = Some(at);
+                fx.nudge = true;
+            }
+        }
+    }
+
+    /// Asserts the invariants at the top of this file.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) {
+        // In a crowd, only now and then: walking the queue every time would take for ever.
+        if self.waiters.len() > 64 && self.next_turn % 1024 != 0 {
+            return;
+        }
+        self.waiters.check();
+        let turns: Vec<u64> = self.idle.iter().map(|live| live.turn).collect();
+        assert!(turns.is_sorted(), "7: idle ones are out of order");
+        assert!(
+            self.driverless <= self.waiters.len(),
+            "5: driverless attempts without a waiter"
+        );
+        if self.closed {
+            assert!(self.idle.is_empty(), "6: idle in a closed pool");
+            assert!(self.waiters.is_empty(), "6: waiting for a closed pool");
+            return;
+        }
+        if self.waiters.is_empty() {
+            return;
+        }
+        let never_checked = self.config.check_policy == CheckPolicy::Never;
+        assert!(
+            self.idle.is_empty() || !never_checked || self.config.max_lifetime.is_some(),
+            "3: idle beside a waiter"
+        );
+        let under_way = self.stages.checking + self.stages.connecting + self.driverless;
+        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
+        assert!(
+            self.free() <= self.driverless
+                || under_way >= self.waiters.len()
+                || self.retry.is_failing()
+                || self.stages.connecting + self.driverless >= limit,
+            "4: nobody works for a waiter although a place is free"
+        );
+    }
+
+    #[cfg(not(any(test, debug_assertions)))]
+    #[inline]
+    pub(crate) fn check(&self) {}
+}

@@ -1,0 +1,266 @@
+//! The same pool, for threads that block. No second implementation: a thread waits in the same
+//! queue as a task does.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::acquire::{self, Wait};
+use crate::builder::Builder;
+use crate::connection::PooledConnection;
+use crate::error::AcquireError;
+use crate::manager::{FromFn, Manager, Metrics};
+use crate::pool::Pool;
+use crate::status::{Statistics, Status};
+
+/// A pool of connections for synchronous code. Cloning it makes another handle to the same pool.
+///
+/// It is a [`Pool`] whose verbs block the calling thread; both kinds of handle can be used on one
+/// pool at the same time ([`Pool::sync`], [`as_async`](SyncPool::as_async)), and threads and
+/// tasks are served in the order in which they came. Lending an idle connection and giving it
+/// back do not touch the runtime; what is asynchronous (connecting, checking, recycling, closing)
+/// runs on it, so a manager may use its I/O and its timers.
+///
+/// # Blocking
+///
+/// Every verb that waits blocks its thread: call them where that is allowed. In an async task,
+/// use the async handle, or `spawn_blocking`. A thread of a multi-threaded runtime that blocks
+/// here holds up its tasks, but is served nevertheless; on a single-threaded runtime that is also
+/// the pool's own, nothing else can run, and the call ends at its deadline.
+///
+/// # Examples
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// use watertight::SyncPool;
+///
+/// let pool = SyncPool::from_fn(|| async { Ok::<_, std::io::Error>(Vec::new()) })
+///     .max_size(2)
+/// #   .runtime(Threads)
+///     .build()?;
+///
+/// std::thread::scope(|scope| {
+///     for n in 0..4 {
+///         let pool = &pool;
+///         scope.spawn(move || pool.acquire().unwrap().push(n));
+///     }
+/// });
+/// assert!(pool.status().size <= 2);
+/// pool.close();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SyncPool<M: Manager> {
+    pool: Pool<M>,
+}
+
+impl<M: Manager> SyncPool<M> {
+    /// Starts to configure a pool of the connections that `manager` makes.
+    pub fn builder(manager: M) -> Builder<M, SyncPool<M>> {
+        Builder::new(manager)
+    }
+
+    pub(crate) fn over(pool: Pool<M>) -> Self {
+        SyncPool { pool }
+    }
+
+    /// Lends a connection, waiting for one up to the pool's
+    /// [`acquire_timeout`](Builder::acquire_timeout).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::acquire`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread while it waits.
+    #[doc(alias = "get")]
+    #[doc(alias = "checkout")]
+    pub fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+        self.wait(self.pool.shared().config.acquire_timeout)
+    }
+
+    /// Lends a connection, waiting for one up to `timeout`. Zero means not to wait.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::acquire`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread while it waits.
+    pub fn acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+        self.wait(Some(timeout))
+    }
+
+    /// Lends an idle connection now, or nothing; see [`Pool::try_acquire`].
+    #[must_use = "dropping it gives the connection back at once"]
+    pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
+        self.pool.try_acquire()
+    }
+
+    /// Gives a connection back and waits until it is idle again, with somebody else, or closed.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread while the connection is recycled or closed.
+    pub fn release(&self, conn: PooledConnection<M>) {
+        block_on(PooledConnection::release(conn));
+    }
+
+    /// Warms the pool up: returns when `min_idle` connections are there; see [`Pool::fill`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pool::fill`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread while it waits.
+    pub fn fill(&self) -> Result<(), AcquireError<M::Error>> {
+        block_on(self.pool.fill())
+    }
+
+    /// Gives the pool a connection that was made elsewhere; see [`Pool::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection if there is no place for it, or the pool is closed.
+    pub fn adopt(&self, connection: M::Connection) -> Result<(), M::Connection> {
+        self.pool.adopt(connection)
+    }
+
+    /// Changes how many connections there may be; see [`Pool::resize`].
+    pub fn resize(&self, max_size: usize) {
+        self.pool.resize(max_size);
+    }
+
+    /// Keeps only those idle connections that `predicate` approves of; see [`Pool::retain`].
+    pub fn retain(&self, predicate: impl FnMut(&M::Connection, &Metrics) -> bool) -> usize {
+        self.pool.retain(predicate)
+    }
+
+    /// The pool at this instant.
+    pub fn status(&self) -> Status {
+        self.pool.status()
+    }
+
+    /// What the pool has done since it was built.
+    pub fn statistics(&self) -> Statistics {
+        self.pool.statistics()
+    }
+
+    /// Closes the pool and waits until every connection has been closed; see [`Pool::close`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread until the last lent connection has come back, without limit.
+    pub fn close(&self) {
+        block_on(self.pool.close());
+    }
+
+    /// Closes the pool and waits until every connection has been closed or `grace` has passed;
+    /// see [`Pool::close_within`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread for at most `grace`.
+    pub fn close_within(&self, grace: Duration) -> usize {
+        block_on(self.pool.close_within(grace))
+    }
+
+    /// True once the pool has begun to close.
+    pub fn is_closed(&self) -> bool {
+        self.pool.is_closed()
+    }
+
+    /// The same pool, for tasks.
+    pub fn as_async(&self) -> &Pool<M> {
+        &self.pool
+    }
+
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+        let shared = self.pool.shared();
+        let no_wait = timeout == Some(Duration::ZERO);
+        match acquire::lend(shared, !no_wait)? {
+            Some(conn) => Ok(conn),
+            None if no_wait => Err(acquire::no_time(shared)),
+            None => park_until_served(Wait::new(shared, timeout)),
+        }
+    }
+}
+
+impl<F, Fut, C, E> SyncPool<FromFn<F>>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<C, E>> + Send,
+    C: Send + 'static,
+    E: Send + Sync + 'static,
+{
+    /// Starts to configure a pool of what `connect` makes; see [`Pool::from_fn`].
+    pub fn from_fn(connect: F) -> Builder<FromFn<F>, SyncPool<FromFn<F>>> {
+        SyncPool::builder(FromFn::new(connect))
+    }
+}
+
+impl<M: Manager> From<Pool<M>> for SyncPool<M> {
+    fn from(pool: Pool<M>) -> Self {
+        SyncPool::over(pool)
+    }
+}
+
+impl<M: Manager> Clone for SyncPool<M> {
+    fn clone(&self) -> Self {
+        SyncPool::over(self.pool.clone())
+    }
+}
+
+impl<M: Manager> fmt::Debug for SyncPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncPool")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let (parker, unparker) = parking::pair();
+    let waker = Waker::from(unparker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => parker.park(),
+        }
+    }
+}
+
+/// As `block_on`, but keeps the deadline itself: this thread may be the one that the runtime's
+/// timer would run on.
+fn park_until_served<M: Manager>(
+    mut wait: Wait<'_, M>,
+) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+    let (parker, unparker) = parking::pair();
+    let waker = Waker::from(unparker);
+    loop {
+        if let Poll::Ready(result) = pin!(&mut wait).poll(&mut Context::from_waker(&waker)) {
+            return result;
+        }
+        match wait.time_left() {
+            None => parker.park(),
+            Some(left) => {
+                let woken = parker.park_timeout(left);
+                if let Some(result) = (!woken).then(|| wait.give_up_if_late()).flatten() {
+                    return result;
+                }
+            }
+        }
+    }
+}

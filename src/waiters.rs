@@ -1,0 +1,245 @@
+//! The queue: first come, first served, with hand-off.
+//!
+//! A waiter is an entry in a slab, linked into a list for as long as it waits. Whoever serves it
+//! unlinks it and puts the outcome *into* its entry, so the woken task has nothing to race for.
+//! The entry stays until its owner removes it: an outcome that its owner never sees comes back
+//! out of [`remove`](Waiters::remove) and can be passed on. Only the owner removes, so a key is
+//! never stale.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use slab::Slab;
+
+/// Queue entries keep `u32` links: a waiter should be small, and four billion are enough.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Waiters<O> {
+    entries: Slab<Waiter<O>>,
+    head: u32,
+    tail: u32,
+    queued: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiter<O> {
+    pub(crate) since: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) waker: Option<Waker>,
+    pub(crate) outcome: Option<O>,
+    /// It runs an attempt to connect on its own task.
+    pub(crate) driving: bool,
+    queued: bool,
+    previous: u32,
+    next: u32,
+}
+
+impl<O> Waiters<O> {
+    pub(crate) fn new() -> Self {
+        Waiters {
+            entries: Slab::new(),
+            head: NONE,
+            tail: NONE,
+            queued: 0,
+        }
+    }
+
+    /// How many wait; those that have been served are no longer counted.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.queued
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    /// Joins the end of the queue.
+    pub(crate) fn push(
+        &mut self,
+        since: Instant,
+        deadline: Option<Instant>,
+        waker: Waker,
+    ) -> usize {
+        let key = self.entries.insert(Waiter {
+            since,
+            deadline,
+            waker: Some(waker),
+            outcome: None,
+            driving: false,
+            queued: true,
+            previous: self.tail,
+            next: NONE,
+        });
+        // A slab that large does not fit into memory.
+        let link = u32::try_from(key).unwrap_or(NONE);
+        match self.entries.get_mut(self.tail as usize) {
+            Some(last) => last.next = link,
+            None => self.head = link,
+        }
+        self.tail = link;
+        self.queued += 1;
+        key
+    }
+
+    /// The one that has waited longest.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Waiter<O>> {
+        self.entries.get(self.head as usize)
+    }
+
+    pub(crate) fn first_mut(&mut self) -> Option<&mut Waiter<O>> {
+        self.entries.get_mut(self.head as usize)
+    }
+
+    /// Takes the one that has waited longest out of the queue, and returns its key.
+    pub(crate) fn pop(&mut self) -> Option<usize> {
+        let key = self.head as usize;
+        self.entries.contains(key).then(|| {
+            self.unlink(key);
+            key
+        })
+    }
+
+    /// Puts an outcome into the entry of one that was [popped](Waiters::pop), and returns the
+    /// waker to wake once the lock is released.
+    pub(crate) fn resolve(&mut self, key: usize, outcome: O) -> Option<Waker> {
+        let waiter = &mut self.entries[key];
+        debug_assert!(!waiter.queued && waiter.outcome.is_none());
+        waiter.outcome = Some(outcome);
+        waiter.waker.take()
+    }
+
+    /// Takes an entry out altogether, wherever it is.
+    pub(crate) fn remove(&mut self, key: usize) -> Waiter<O> {
+        if self.entries[key].queued {
+            self.unlink(key);
+        }
+        let waiter = self.entries.remove(key);
+        if self.entries.is_empty() {
+            self.shrink();
+        }
+        waiter
+    }
+
+    pub(crate) fn get_mut(&mut self, key: usize) -> &mut Waiter<O> {
+        &mut self.entries[key]
+    }
+
+    /// The queue in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Waiter<O>)> {
+        let mut at = self.head as usize;
+        std::iter::from_fn(move || {
+            let key = at;
+            let waiter = self.entries.get(key)?;
+            at = waiter.next as usize;
+            Some((key, waiter))
+        })
+    }
+
+    /// The first that could run an attempt to connect and does not yet.
+    pub(crate) fn first_not_driving(&self) -> Option<usize> {
+        self.iter()
+            .find(|(_, waiter)| !waiter.driving)
+            .map(|(key, _)| key)
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let waiter = &mut self.entries[key];
+        debug_assert!(waiter.queued);
+        waiter.queued = false;
+        let (previous, next) = (waiter.previous, waiter.next);
+        match self.entries.get_mut(previous as usize) {
+            Some(before) => before.next = next,
+            None => self.head = next,
+        }
+        match self.entries.get_mut(next as usize) {
+            Some(after) => after.previous = previous,
+            None => self.tail = previous,
+        }
+        self.queued -= 1;
+    }
+
+    /// Gives the memory of a crowd back once it has dispersed.
+    fn shrink(&mut self) {
+        const KEPT: usize = 1024;
+        if self.entries.capacity() > KEPT {
+            self.entries = Slab::new();
+        }
+    }
+
+    /// Asserts that the list and the entries agree.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) {
+        let queued = self
+            .entries
+            .iter()
+            .filter(|(_, waiter)| waiter.queued)
+            .count();
+        assert_eq!(queued, self.queued, "queued entries");
+        assert_eq!(self.iter().count(), self.queued, "length of the list");
+        assert!(self.iter().all(|(_, waiter)| waiter.outcome.is_none()));
+        assert_eq!(self.head == NONE, self.queued == 0);
+        assert_eq!(self.tail == NONE, self.queued == 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue_of(n: usize) -> (Waiters<usize>, Vec<usize>) {
+        let mut waiters = Waiters::new();
+        let now = Instant::now();
+        let keys = (0..n)
+            .map(|_| waiters.push(now, None, Waker::noop().clone()))
+            .collect();
+        waiters.check();
+        (waiters, keys)
+    }
+
+    #[test]
+    fn the_first_to_come_is_the_first_to_go() {
+        let (mut waiters, keys) = queue_of(5);
+        for key in keys {
+            assert_eq!(waiters.pop(), Some(key));
+            waiters.check();
+        }
+        assert_eq!(waiters.pop(), None);
+    }
+
+    #[test]
+    fn one_that_leaves_from_anywhere_keeps_the_order_of_the_rest() {
+        for gone in 0..5 {
+            let (mut waiters, mut keys) = queue_of(5);
+            waiters.remove(keys.remove(gone));
+            waiters.check();
+            let left: Vec<_> = std::iter::from_fn(|| waiters.pop()).collect();
+            assert_eq!(left, keys);
+        }
+    }
+
+    #[test]
+    fn an_outcome_nobody_saw_comes_back_out() {
+        let (mut waiters, keys) = queue_of(2);
+        let key = waiters.pop().expect("two wait");
+        assert!(waiters.resolve(key, 7).is_some());
+        waiters.check();
+        assert_eq!(waiters.len(), 1);
+        assert_eq!(waiters.remove(key).outcome, Some(7));
+        assert_eq!(waiters.remove(keys[1]).outcome, None);
+        waiters.check();
+    }
+
+    #[test]
+    fn a_reused_entry_starts_afresh() {
+        let (mut waiters, keys) = queue_of(1);
+        waiters.remove(keys[0]);
+        let key = waiters.push(Instant::now(), None, Waker::noop().clone());
+        assert_eq!(key, keys[0]);
+        assert!(waiters.get_mut(key).outcome.is_none());
+        waiters.check();
+    }
+}

@@ -1,0 +1,205 @@
+//! The tasks that do the asynchronous work: connect, check, recycle, close.
+//!
+//! Each carries the place that it works for. It may be dropped at any of its awaits, or before it
+//! was ever polled: the place then comes back, and a connection whose state is unknown is
+//! dropped. Each calls the manager with a time-out and a net for panics.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::error::ConnectError;
+use crate::lease::{Held, Lease};
+use crate::manager::Manager;
+use crate::observer;
+use crate::primitives::{Arc, contain};
+use crate::runtime::{BoxFuture, Runtime};
+use crate::shared::{Return, Shared};
+use crate::state::{Live, Stage};
+use crate::status::CloseReason;
+
+/// Makes a connection and gives it to the pool.
+pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>, step: u64) {
+    let Some(shared) = lease.shared().cloned() else {
+        return;
+    };
+    let begun = shared.is_observed().then(|| shared.now());
+    let limit = shared.config.connect_timeout;
+    let made = bounded(&*shared.runtime, limit, async {
+        shared.manager.connect().await
+    })
+    .await;
+    let error = match made {
+        Ok(Ok(connection)) => {
+            let took = begun.map(|begun| shared.now().saturating_duration_since(begun));
+            shared.observe(|observer| {
+                observer.connected(&observer::Connected::new(took.unwrap_or_default()));
+            });
+            lease.surrender();
+            let rejected = shared.transition(|state, now, fx| state.connected(connection, now, fx));
+            return close_rejected(shared, rejected).await;
+        }
+        Ok(Err(error)) => ConnectError::Failed(Arc::new(error)),
+        Err(Stopped::TimedOut) => ConnectError::TimedOut,
+        Err(Stopped::Panicked) => ConnectError::Panicked,
+    };
+    shared.observe(|observer| observer.connect_failed(&observer::ConnectFailed::new(&error)));
+    let permanent = error
+        .manager_error()
+        .and_then(|error| contain(|| shared.manager.is_permanent(error)))
+        .unwrap_or(false);
+    lease.surrender();
+    shared.transition(|state, now, fx| state.connect_failed(step, error, permanent, now, fx));
+}
+
+/// Checks a connection and gives it to the pool if it is fit.
+pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
+    let Some(shared) = held.lease.shared().cloned() else {
+        return;
+    };
+    let Some(live) = &mut held.live else {
+        return;
+    };
+    let metrics = live.metrics(shared.now());
+    let limit = shared.config.check_timeout;
+    let checked = bounded(&*shared.runtime, limit, async {
+        shared.manager.check(&mut live.connection, &metrics).await
+    });
+    let fit = matches!(checked.await, Ok(Ok(())));
+    pass(shared, held, fit, CloseReason::CheckFailed).await;
+}
+
+/// Does what a returned connection needs.
+pub(crate) async fn take_care<M: Manager>(returned: Return<M>) {
+    let Return { held, over } = returned;
+    match held.lease.stage() {
+        Stage::Recycling => recycle(held).await,
+        _ => close(held).await,
+    }
+    drop(over);
+}
+
+async fn recycle<M: Manager>(mut held: Held<M>) {
+    let Some(shared) = held.lease.shared().cloned() else {
+        return;
+    };
+    let Some(live) = &mut held.live else {
+        return;
+    };
+    let limit = shared.config.recycle_timeout;
+    let recycled = bounded(&*shared.runtime, limit, async {
+        shared.manager.recycle(&mut live.connection).await
+    });
+    let clean = matches!(recycled.await, Ok(Ok(())));
+    pass(shared, held, clean, CloseReason::RecycleFailed).await;
+}
+
+/// Gives a connection back to the pool, or closes it if it failed.
+async fn pass<M: Manager>(
+    shared: Arc<Shared<M>>,
+    mut held: Held<M>,
+    fit: bool,
+    reason: CloseReason,
+) {
+    if !fit {
+        held.lease.condemn(reason);
+        return close(held).await;
+    }
+    let stage = held.lease.stage();
+    let Some(live) = held.live.take() else {
+        return;
+    };
+    held.lease.surrender();
+    drop(held);
+    let rejected = shared.transition(|state, now, fx| state.passed(live, stage, true, now, fx));
+    close_rejected(shared, rejected).await;
+}
+
+async fn close_rejected<M: Manager>(
+    shared: Arc<Shared<M>>,
+    rejected: Option<(Box<Live<M::Connection>>, CloseReason)>,
+) {
+    if let Some((live, reason)) = rejected {
+        close(Held::new(shared, live, Stage::Closing, reason)).await;
+    }
+}
+
+/// Says goodbye to a connection, then gives its place back.
+pub(crate) async fn close<M: Manager>(mut held: Held<M>) {
+    let Some(shared) = held.lease.shared().cloned() else {
+        return;
+    };
+    if let Some(live) = held.live.take() {
+        let limit = shared.config.close_timeout;
+        // However it ends, the connection is gone with the future that owned it.
+        let _ = bounded(&*shared.runtime, limit, async {
+            shared.manager.close(live.connection).await;
+        })
+        .await;
+    }
+}
+
+/// Why foreign work did not come to its end.
+enum Stopped {
+    TimedOut,
+    Panicked,
+}
+
+/// Runs foreign work for at most `limit`, and survives its panic. The work is gone when this is
+/// over, its destructors have run.
+async fn bounded<T>(
+    runtime: &dyn Runtime,
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stopped> {
+    let mut work = Foreign(Some(Box::pin(work)));
+    let mut timer: Option<BoxFuture<()>> = None;
+    let mut deadline = None;
+    let result = std::future::poll_fn(|cx| {
+        let Some(future) = &mut work.0 else {
+            return Poll::Ready(Err(Stopped::Panicked));
+        };
+        match contain(|| future.as_mut().poll(cx)) {
+            Some(Poll::Ready(value)) => return Poll::Ready(Ok(value)),
+            Some(Poll::Pending) => {}
+            None => return Poll::Ready(Err(Stopped::Panicked)),
+        }
+        // Only now is there something to wait for, so only now is the clock read.
+        let Some(limit) = limit else {
+            return Poll::Pending;
+        };
+        loop {
+            let at = match deadline {
+                Some(at) => at,
+                None => match runtime.now().checked_add(limit) {
+                    Some(at) => *deadline.insert(at),
+                    None => return Poll::Pending,
+                },
+            };
+            let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
+            match sleep.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) if runtime.now() >= at => {
+                    return Poll::Ready(Err(Stopped::TimedOut));
+                }
+                // Too early: wait again.
+                Poll::Ready(()) => timer = None,
+            }
+        }
+    })
+    .await;
+    drop(work);
+    result
+}
+
+/// A future of the manager's, whose destructor may panic.
+struct Foreign<F>(Option<Pin<Box<F>>>);
+
+impl<F> Drop for Foreign<F> {
+    fn drop(&mut self) {
+        if let Some(future) = self.0.take() {
+            contain(|| drop(future));
+        }
+    }
+}
