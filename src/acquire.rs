@@ -14,9 +14,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::{AcquireError, Phase};
 use crate::manager::Manager;
@@ -24,59 +25,45 @@ use crate::observer;
 use crate::primitives::Arc;
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
-use crate::state::{Effects, Lend, Missed, Outcome, TimeOut, Turn};
+use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
 use crate::status::Status;
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
 
-/// Lends a connection, waiting for one if need be.
+/// Lends an idle connection if nothing stands in the way: the hot path, one lock and no clock.
+/// `None` says nothing; go on with [`lend_by_the_clock`] or [`Acquire`].
 #[inline]
-pub(crate) async fn acquire<M: Manager>(
+pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>) -> Option<PooledConnection<M>> {
+    let live = shared.state.lock().lend()?;
+    Some(lent(shared, live, None))
+}
+
+/// The guard, and the news of it. `since` when its caller had to wait.
+#[inline]
+fn lent<M: Manager>(
     shared: &Arc<Shared<M>>,
-    timeout: Option<Duration>,
-) -> Acquired<M> {
-    // Zero means "do not wait", so not for a check either.
-    let no_wait = timeout == Some(Duration::ZERO);
-    match lend(shared, !no_wait)? {
-        Some(conn) => Ok(conn),
-        None if no_wait => Err(no_time(shared)),
-        None => Wait::new(shared, timeout).await,
+    live: Box<Live<M::Connection>>,
+    since: Option<Moment>,
+) -> PooledConnection<M> {
+    let conn = PooledConnection::new(Arc::clone(shared), live);
+    if shared.is_observed() {
+        let waited = since.map(|at| shared.now().elapsed_since(at));
+        shared.observe(|observer| observer.acquired(&observer::Acquired::new(waited)));
     }
+    conn
 }
 
 /// Lends an idle connection, if that is possible at once and without overtaking anybody.
-#[inline]
-pub(crate) fn lend<M: Manager>(
+#[cold]
+pub(crate) fn lend_by_the_clock<M: Manager>(
     shared: &Arc<Shared<M>>,
     checked: bool,
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
-    let mut lent = shared.state.lock().lend();
-    if let Lend::ReadClock = lent {
-        lent = lend_by_the_clock(shared, checked);
-    }
-    match lent {
-        Lend::Connection { live, refill } => {
-            let conn = PooledConnection::new(Arc::clone(shared), live);
-            if refill {
-                shared.transition(|state, now, fx| state.refill(now, fx));
-            }
-            if shared.is_observed() {
-                shared.observe(|observer| observer.acquired(&observer::Acquired::new(None)));
-            }
-            Ok(Some(conn))
-        }
+    match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
+        Lend::Connection(live) => Ok(Some(lent(shared, live, None))),
         Lend::Closed => Err(AcquireError::Closed),
-        Lend::Unavailable | Lend::ReadClock => Ok(None),
+        Lend::Unavailable => Ok(None),
     }
-}
-
-#[cold]
-fn lend_by_the_clock<M: Manager>(shared: &Arc<Shared<M>>, checked: bool) -> Lend<M::Connection> {
-    let now = shared.now();
-    let mut fx = Effects::new();
-    let lent = shared.state.lock().lend_at(now, checked, &mut fx);
-    shared.carry_out(fx);
-    lent
 }
 
 /// The answer to a caller who would not wait.
@@ -93,7 +80,7 @@ pub(crate) fn no_time<M: Manager>(shared: &Arc<Shared<M>>) -> AcquireError<M::Er
 fn timed_out<M: Manager>(
     shared: &Shared<M>,
     missed: Missed<M::Error>,
-    now: Instant,
+    now: Moment,
     status: Status,
 ) -> AcquireError<M::Error> {
     let Missed {
@@ -101,7 +88,7 @@ fn timed_out<M: Manager>(
         since,
         cause,
     } = missed;
-    let waited = now.saturating_duration_since(since);
+    let waited = now.elapsed_since(since);
     shared.observe(|observer| observer.timed_out(&observer::TimedOut::new(phase, waited)));
     AcquireError::TimedOut {
         phase,
@@ -111,78 +98,90 @@ fn timed_out<M: Manager>(
     }
 }
 
-/// A place in the queue, from the first poll to the end.
+/// A call to `acquire`: at its first poll it takes the short way if it can, else it joins the
+/// queue.
 #[must_use = "futures do nothing unless polled"]
-pub(crate) struct Wait<'a, M: Manager> {
+pub(crate) struct Acquire<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
     timeout: Option<Duration>,
     entry: Option<Entry>,
 }
 
+/// A place in the queue.
 struct Entry {
     key: usize,
-    since: Instant,
-    deadline: Option<Instant>,
+    since: Moment,
+    deadline: Moment,
     /// Made when there is something to wait for, and what it waits for.
-    timer: Option<(Instant, BoxFuture<()>)>,
+    timer: Option<(Moment, BoxFuture<()>)>,
     /// An attempt to connect whose task the runtime dropped.
     driving: Option<BoxFuture<()>>,
 }
 
-impl<'a, M: Manager> Wait<'a, M> {
+impl<'a, M: Manager> Acquire<'a, M> {
+    #[inline]
     pub(crate) fn new(shared: &'a Arc<Shared<M>>, timeout: Option<Duration>) -> Self {
-        Wait {
+        Acquire {
             shared,
             timeout,
             entry: None,
         }
     }
 
-    /// How long until the deadline, by the pool's clock; `None` if there is none.
+    /// How long until the deadline; `None` if there is none.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        let deadline = self.entry.as_ref()?.deadline?;
-        Some(deadline.saturating_duration_since(self.shared.now()))
+        let deadline = self.entry.as_ref()?.deadline;
+        (deadline != Moment::NEVER).then(|| deadline.elapsed_since(self.shared.now()))
     }
 
     /// Gives up if the deadline has passed, whatever the timer says: for a thread that blocks,
     /// and might be blocking the very runtime that the timer needs.
     pub(crate) fn give_up_if_late(&mut self) -> Option<Acquired<M>> {
-        let deadline = self.entry.as_ref()?.deadline?;
+        let deadline = self.entry.as_ref()?.deadline;
         let now = self.shared.now();
         (now >= deadline).then(|| self.time_out(now)).flatten()
     }
 
-    /// Joins the queue. False if the pool is closed.
-    fn join(&mut self, waker: Waker) -> bool {
+    /// Answers at once if that is possible, and joins the queue otherwise.
+    fn join(&mut self, cx: &Context<'_>) -> Option<Acquired<M>> {
         let shared = self.shared;
-        shared.revive_keeper();
+        if self.timeout == Some(Duration::ZERO) {
+            // Zero means "do not wait", so not for a check either.
+            return match lend_by_the_clock(shared, false) {
+                Ok(Some(conn)) => Some(Ok(conn)),
+                Ok(None) => Some(Err(no_time(shared))),
+                Err(error) => Some(Err(error)),
+            };
+        }
         let now = shared.now();
-        let deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
+        let deadline = now.after_any(self.timeout);
+        // Cloned before the lock is taken, and dropped after: a waker is the executor's code.
+        let mut waker = Some(cx.waker().clone());
         let mut fx = Effects::new();
-        let key = shared.state.lock().enqueue(now, deadline, waker, &mut fx);
-        self.entry = key.map(|key| Entry {
-            key,
-            since: now,
-            deadline,
-            timer: None,
-            driving: None,
-        });
+        let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
+        let answer = match joined {
+            Join::Served(live) => Some(Ok(lent(shared, live, None))),
+            Join::Closed => Some(Err(AcquireError::Closed)),
+            Join::Queued(key) => {
+                self.entry = Some(Entry {
+                    key,
+                    since: now,
+                    deadline,
+                    timer: None,
+                    driving: None,
+                });
+                None
+            }
+        };
         shared.carry_out(fx);
-        self.entry.is_some()
+        answer
     }
 
     fn served(&mut self, outcome: Outcome<M::Connection, M::Error>) -> Acquired<M> {
         let shared = self.shared;
         let since = self.entry.take().map(|entry| entry.since);
         match outcome {
-            Outcome::Connection(live) => {
-                let conn = PooledConnection::new(Arc::clone(shared), live);
-                shared.observe(|observer| {
-                    let waited = since.map(|at| shared.now().saturating_duration_since(at));
-                    observer.acquired(&observer::Acquired::new(waited));
-                });
-                Ok(conn)
-            }
+            Outcome::Connection(live) => Ok(lent(shared, live, since)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
             Outcome::Closed => Err(AcquireError::Closed),
             Outcome::Late { phase, since } => {
@@ -197,7 +196,7 @@ impl<'a, M: Manager> Wait<'a, M> {
     }
 
     /// The deadline has passed.
-    fn time_out(&mut self, now: Instant) -> Option<Acquired<M>> {
+    fn time_out(&mut self, now: Moment) -> Option<Acquired<M>> {
         let key = self.entry.as_ref()?.key;
         let mut fx = Effects::new();
         let (timed, status) = {
@@ -232,18 +231,19 @@ impl Entry {
         ended
     }
 
-    /// True if it is `at` or later, by the timer.
-    fn sleep(
-        &mut self,
-        at: Instant,
-        sleep_until: impl Fn() -> BoxFuture<()>,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        let (_, timer) = match self.timer.take() {
-            Some((made_for, timer)) if made_for == at => self.timer.insert((at, timer)),
-            _ => self.timer.insert((at, sleep_until())),
+    /// Polls a timer for `at`. True if that has come.
+    fn sleep<M: Manager>(&mut self, at: Moment, shared: &Shared<M>, cx: &mut Context<'_>) -> bool {
+        if self
+            .timer
+            .as_ref()
+            .is_none_or(|(made_for, _)| *made_for != at)
+        {
+            self.timer = shared.timer(at).map(|timer| (at, timer));
+        }
+        let over = match &mut self.timer {
+            Some((_, timer)) => timer.as_mut().poll(cx).is_ready(),
+            None => false,
         };
-        let over = timer.as_mut().poll(cx).is_ready();
         if over {
             self.timer = None;
         }
@@ -251,20 +251,19 @@ impl Entry {
     }
 }
 
-impl<M: Manager> Future for Wait<'_, M> {
+impl<M: Manager> Future for Acquire<'_, M> {
     type Output = Acquired<M>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired<M>> {
         let this = &mut *self;
         let shared = this.shared;
-        // Cloned before the lock is taken, and dropped after: a waker is the executor's code.
-        let mut waker = Some(cx.waker().clone());
+        let mut waker = None;
         if this.entry.is_none() {
-            if let Some(waker) = waker.take() {
-                if !this.join(waker) {
-                    return Poll::Ready(Err(AcquireError::Closed));
-                }
+            if let Some(answer) = this.join(cx) {
+                return Poll::Ready(answer);
             }
+        } else {
+            waker = Some(cx.waker().clone());
         }
         loop {
             let Some(entry) = &mut this.entry else {
@@ -286,26 +285,23 @@ impl<M: Manager> Future for Wait<'_, M> {
                 shared.state.lock().stopped_driving(entry.key);
                 continue;
             }
-            let Some(at) = [entry.deadline, due].into_iter().flatten().min() else {
-                return Poll::Pending;
-            };
-            if !entry.sleep(at, || shared.runtime.sleep_until(at), cx) {
+            let deadline = entry.deadline;
+            if !entry.sleep(deadline.min(due), shared, cx) {
                 return Poll::Pending;
             }
-            let deadline = entry.deadline;
             let now = shared.now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
+            if deadline <= now {
                 if let Some(result) = this.time_out(now) {
                     return Poll::Ready(result);
                 }
-            } else if due.is_some_and(|due| due <= now) {
+            } else if due <= now {
                 shared.transition(|state, now, fx| state.advance(now, fx));
             }
         }
     }
 }
 
-impl<M: Manager> Drop for Wait<'_, M> {
+impl<M: Manager> Drop for Acquire<'_, M> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
             let waker = self

@@ -15,7 +15,50 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::Tick;
+use crate::config::{CheckPolicy, Tick};
+
+/// A moment on a pool's own scale: nanoseconds since it was built, 584 years of them.
+///
+/// Comparing two takes one instruction, and arithmetic saturates at [`NEVER`](Moment::NEVER), so
+/// no duration is too long and "no limit" needs no case of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    pub(crate) const START: Moment = Moment(0);
+    pub(crate) const NEVER: Moment = Moment(u64::MAX);
+
+    pub(crate) fn since(origin: Instant, at: Instant) -> Self {
+        Moment::START.after(at.saturating_duration_since(origin))
+    }
+
+    /// The same moment on the runtime's clock; `None` for one that never comes.
+    pub(crate) fn to_instant(self, origin: Instant) -> Option<Instant> {
+        match self {
+            Moment::NEVER => None,
+            Moment(nanos) => origin.checked_add(Duration::from_nanos(nanos)),
+        }
+    }
+
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(nanos))
+    }
+
+    /// After a duration, or never.
+    pub(crate) fn after_any(self, duration: Option<Duration>) -> Self {
+        duration.map_or(Moment::NEVER, |duration| self.after(duration))
+    }
+
+    pub(crate) fn elapsed_since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    fn before(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_sub(nanos))
+    }
+}
 
 /// What the keeper extends at each of its ticks; far more than can be spent in one.
 const KEPT_CREDIT: u32 = 1 << 30;
@@ -24,24 +67,23 @@ const LENT_CREDIT: u32 = 1 << 12;
 
 #[derive(Debug)]
 pub(crate) struct Clock {
-    tick: Tick,
-    /// The last reading.
-    now: Instant,
     /// How often the coarse time may still be used before the next reading.
     credit: u32,
     /// What the last reading by one of the pool's users extended.
     lent: u32,
+    /// With credit, the true time is before this.
+    horizon: Moment,
+    /// With credit, what was last used after this may be lent without a check.
+    young_since: Moment,
+    /// An upper bound of the true time, given credit: never makes anything look older than it is.
+    latest: Moment,
+    /// The last reading.
+    now: Moment,
+    tick: Tick,
+    check_policy: CheckPolicy,
+    keeper: Keeper,
     /// What the keeper left behind at its last tick; more credit used means traffic.
     left: u32,
-    keeper: Keeper,
-    /// With credit, the true time is before this.
-    horizon: Instant,
-    /// With credit, what was last used after this is younger than the age asked about.
-    young_since: Option<Instant>,
-    /// An upper bound of the true time, given credit: never makes anything look older than it is.
-    latest: Instant,
-    /// The age at which a connection wants to be checked.
-    check_age: Option<Duration>,
 }
 
 /// What the maintenance task is doing for the clock.
@@ -56,102 +98,96 @@ enum Keeper {
 }
 
 impl Clock {
-    pub(crate) fn new(tick: Tick, check_age: Option<Duration>, now: Instant) -> Self {
+    pub(crate) fn new(tick: Tick, check_policy: CheckPolicy) -> Self {
         let mut clock = Clock {
-            tick,
-            now,
             credit: 0,
             lent: 0,
-            left: 0,
+            horizon: Moment::START,
+            young_since: Moment::START,
+            latest: Moment::START,
+            now: Moment::START,
+            tick,
+            check_policy,
             keeper: Keeper::Asleep,
-            horizon: now,
-            young_since: None,
-            latest: now,
-            check_age,
+            left: 0,
         };
-        clock.set(now);
+        clock.set(Moment::START);
         clock
     }
 
     /// Spends one credit. If there is none, the caller must [`read`](Clock::read) the clock.
     #[inline]
     pub(crate) fn spend(&mut self) -> bool {
-        let covered = self.credit > 0;
-        self.credit -= u32::from(covered);
-        covered
-    }
-
-    /// With credit: surely not later than `at`?
-    #[inline]
-    pub(crate) fn is_surely_before(&self, at: Instant) -> bool {
-        self.credit > 0 && at > self.horizon
-    }
-
-    /// With credit: is this surely younger than the age at which a check is due?
-    #[inline]
-    pub(crate) fn is_surely_young(&self, since: Instant) -> bool {
-        match self.young_since {
-            Some(young) => since > young,
-            None => true,
+        match self.credit.checked_sub(1) {
+            Some(left) => {
+                self.credit = left;
+                true
+            }
+            None => false,
         }
+    }
+
+    /// After [spending](Clock::spend): is it surely not `at` yet?
+    #[inline]
+    pub(crate) fn is_surely_before(&self, at: Moment) -> bool {
+        at > self.horizon
+    }
+
+    /// After [spending](Clock::spend): does one that was fit at this time surely need no check?
+    #[inline]
+    pub(crate) fn is_surely_fit(&self, fit_at: Moment) -> bool {
+        fit_at >= self.young_since
     }
 
     /// The coarse time, rounded up.
     #[inline]
-    pub(crate) fn latest(&self) -> Instant {
+    pub(crate) fn latest(&self) -> Moment {
         self.latest
     }
 
     /// Somebody read the clock. Returns true if the keeper should be asked to tick: the reading
     /// before this one is less than a tick ago, so there is traffic.
-    pub(crate) fn read(&mut self, now: Instant) -> bool {
+    pub(crate) fn read(&mut self, now: Moment) -> bool {
+        let elapsed = now.elapsed_since(self.now);
+        self.set(now);
         let Tick::Every(tick) = self.tick else {
-            self.set(now);
             return false;
         };
-        let elapsed = now.saturating_duration_since(self.now);
-        self.set(now);
-        match self.keeper {
-            Keeper::Gone => false,
-            Keeper::Asleep | Keeper::Ticking if elapsed >= tick => {
-                self.lent = 0;
-                false
-            }
-            keeper => {
-                if self.credit == 0 {
-                    self.lent = (self.lent * 2 + 1).min(LENT_CREDIT);
-                    self.credit = self.lent;
-                }
-                self.keeper = Keeper::Ticking;
-                keeper == Keeper::Asleep
-            }
+        if self.keeper == Keeper::Gone {
+            return false;
         }
+        if elapsed >= tick {
+            self.lent = 0;
+            return false;
+        }
+        if self.credit == 0 {
+            self.lent = (self.lent * 2 + 1).min(LENT_CREDIT);
+            self.credit = self.lent;
+        }
+        std::mem::replace(&mut self.keeper, Keeper::Ticking) == Keeper::Asleep
     }
 
     /// The keeper read the clock. Returns when it should do so again, if there is traffic.
-    pub(crate) fn keep(&mut self, now: Instant) -> Option<Instant> {
-        let elapsed = now.saturating_duration_since(self.now);
+    pub(crate) fn keep(&mut self, now: Moment) -> Moment {
+        let elapsed = now.elapsed_since(self.now);
         self.set(now);
         let Tick::Every(tick) = self.tick else {
-            return None;
-        };
-        if self.keeper != Keeper::Ticking {
             self.keeper = Keeper::Asleep;
-            return None;
-        }
-        let quiet = self.credit == self.left;
-        if quiet && elapsed >= tick {
+            return Moment::NEVER;
+        };
+        let quiet = self.credit == self.left && elapsed >= tick;
+        if self.keeper != Keeper::Ticking || quiet {
             self.keeper = Keeper::Asleep;
             self.credit = 0;
             self.lent = 0;
-            return None;
+            return Moment::NEVER;
         }
         self.credit = KEPT_CREDIT;
         self.left = KEPT_CREDIT;
-        now.checked_add(tick)
+        now.after(tick)
     }
 
-    /// The keeper is gone for good, or back.
+    /// The runtime dropped the keeper.
     pub(crate) fn keeper_gone(&mut self) {
         self.keeper = Keeper::Gone;
         self.credit = 0;
@@ -161,16 +197,19 @@ impl Clock {
         self.keeper != Keeper::Gone
     }
 
-    fn set(&mut self, now: Instant) {
-        let now = now.max(self.now);
-        self.now = now;
+    fn set(&mut self, now: Moment) {
+        self.now = now.max(self.now);
         let tick = match self.tick {
             Tick::Every(tick) => tick,
             Tick::Exact => Duration::ZERO,
         };
-        self.latest = now.checked_add(tick).unwrap_or(now);
+        self.latest = self.now.after(tick);
         // One tick for the next reading, one for a runtime that is late to poll the keeper.
-        self.horizon = self.latest.checked_add(tick).unwrap_or(self.latest);
-        self.young_since = self.check_age.and_then(|age| self.latest.checked_sub(age));
+        self.horizon = self.latest.after(tick);
+        self.young_since = match self.check_policy {
+            CheckPolicy::Always => Moment::NEVER,
+            CheckPolicy::IdleFor(age) => self.latest.before(age),
+            CheckPolicy::Never => Moment::START,
+        };
     }
 }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
-use crate::lease::Held;
 use crate::manager::{Condition, Manager, Metrics};
 use crate::pool::Pool;
 use crate::primitives::{Arc, contain};
 use crate::shared::Shared;
-use crate::state::{Live, Stage, Verdict};
+use crate::state::{Live, Verdict};
 use crate::status::CloseReason;
 
 /// A connection on loan from a pool. Dropping it gives it back.
@@ -23,21 +22,27 @@ use crate::status::CloseReason;
 /// connection are associated functions, so that they never hide a method of the connection's.
 #[must_use = "dropping it gives the connection back at once"]
 pub struct PooledConnection<M: Manager> {
-    held: Held<M>,
+    /// The connection and the right to its place, which is in `Stage::Lent`; `None` once they
+    /// have moved on. A [`Lease`](crate::lease::Lease) of its own kind, small enough for registers.
+    loan: Option<Loan<M>>,
+}
+
+struct Loan<M: Manager> {
+    live: Box<Live<M::Connection>>,
+    shared: Arc<Shared<M>>,
 }
 
 impl<M: Manager> PooledConnection<M> {
     #[inline]
     pub(crate) fn new(shared: Arc<Shared<M>>, live: Box<Live<M::Connection>>) -> Self {
         PooledConnection {
-            held: Held::new(shared, live, Stage::Lent, CloseReason::Discarded),
+            loan: Some(Loan { live, shared }),
         }
     }
 
     /// Takes the connection out of the pool for good. Its place is free at once.
     pub fn detach(mut conn: Self) -> M::Connection {
-        let (Some(live), Some(shared)) = (conn.held.live.take(), conn.held.lease.surrender())
-        else {
+        let Some(Loan { live, shared }) = conn.loan.take() else {
             unreachable!("{EMPTY}")
         };
         shared.transition(|state, now, fx| state.detached(now, fx));
@@ -68,28 +73,27 @@ impl<M: Manager> PooledConnection<M> {
 
     /// How old the connection is and how often it has been lent.
     pub fn metrics(conn: &Self) -> Metrics {
-        conn.live().metrics(conn.shared().now())
+        {
+            let Loan { live, shared } = conn.loan();
+            live.metrics(shared.now(), shared.origin)
+        }
     }
 
     /// The pool it belongs to; `None` if every handle of that pool is gone.
     pub fn pool(conn: &Self) -> Option<Pool<M>> {
-        conn.shared().handle.upgrade().map(Pool::from_handle)
+        conn.loan().shared.handle.upgrade().map(Pool::from_handle)
     }
 
     /// The one way back. Whatever happens here, the place travels with the connection.
     #[inline]
     fn hand_in(&mut self, verdict: Option<Verdict>, over: Option<async_channel::Sender<()>>) {
-        let Some(mut live) = self.held.live.take() else {
-            return;
-        };
-        let Some(shared) = self.held.lease.surrender() else {
+        let Some(Loan { mut live, shared }) = self.loan.take() else {
             return;
         };
         let verdict = verdict.unwrap_or_else(|| inspect(&shared, &mut live));
         if shared.is_observed() {
             shared.observe(|observer| observer.returned());
         }
-        let mut live = live;
         if verdict == Verdict::Clean {
             let kept = shared.state.lock().put_back(live);
             match kept {
@@ -104,16 +108,10 @@ impl<M: Manager> PooledConnection<M> {
         shared.take_back(live, verdict, over);
     }
 
-    fn live(&self) -> &Live<M::Connection> {
-        match &self.held.live {
-            Some(live) => live,
-            None => unreachable!("{EMPTY}"),
-        }
-    }
-
-    fn shared(&self) -> &Arc<Shared<M>> {
-        match self.held.lease.shared() {
-            Some(shared) => shared,
+    #[inline]
+    fn loan(&self) -> &Loan<M> {
+        match &self.loan {
+            Some(loan) => loan,
             None => unreachable!("{EMPTY}"),
         }
     }
@@ -146,15 +144,15 @@ impl<M: Manager> Deref for PooledConnection<M> {
 
     #[inline]
     fn deref(&self) -> &M::Connection {
-        &self.live().connection
+        &self.loan().live.connection
     }
 }
 
 impl<M: Manager> DerefMut for PooledConnection<M> {
     #[inline]
     fn deref_mut(&mut self) -> &mut M::Connection {
-        match &mut self.held.live {
-            Some(live) => &mut live.connection,
+        match &mut self.loan {
+            Some(loan) => &mut loan.live.connection,
             None => unreachable!("{EMPTY}"),
         }
     }
@@ -163,7 +161,7 @@ impl<M: Manager> DerefMut for PooledConnection<M> {
 impl<M: Manager> fmt::Debug for PooledConnection<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PooledConnection")
-            .field("id", &self.held.live.as_ref().map(|live| live.id()))
+            .field("id", &self.loan.as_ref().map(|loan| loan.live.id()))
             .finish_non_exhaustive()
     }
 }

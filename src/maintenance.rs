@@ -80,7 +80,7 @@ impl<M: Manager> Keeper<M> {
             (state.is_closed(), due)
         };
         shared.carry_out(fx);
-        (!closed).then(|| due.map(|at| shared.runtime.sleep_until(at)))
+        (!closed).then(|| shared.timer(due))
     }
 
     /// The next connection from the return queue, as soon as there is room for another job.

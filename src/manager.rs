@@ -146,9 +146,9 @@ pub enum Condition {
 pub struct Metrics {
     pub(crate) id: u64,
     pub(crate) created_at: Instant,
-    pub(crate) idle_since: Instant,
+    pub(crate) age: Duration,
+    pub(crate) idle: Duration,
     pub(crate) uses: u64,
-    pub(crate) taken_at: Instant,
 }
 
 impl Metrics {
@@ -164,14 +164,14 @@ impl Metrics {
 
     /// How long ago it was opened.
     pub fn age(&self) -> Duration {
-        self.taken_at.saturating_duration_since(self.created_at)
+        self.age
     }
 
     /// How long ago it was last given back, or opened if it never was: for an idle connection,
     /// how long it has been idle. Coarse by up to one tick, see
     /// [`idle_timeout`](crate::Builder::idle_timeout).
     pub fn idle(&self) -> Duration {
-        self.taken_at.saturating_duration_since(self.idle_since)
+        self.idle
     }
 
     /// How often it has been lent, the present loan included.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::acquire;
+use crate::acquire::{self, Acquire};
 use crate::builder::Builder;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
@@ -86,7 +86,10 @@ impl<M: Manager> Pool<M> {
     #[doc(alias = "checkout")]
     pub async fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.shared();
-        acquire::acquire(shared, shared.config.acquire_timeout).await
+        match acquire::lend(shared) {
+            Some(conn) => Ok(conn),
+            None => Acquire::new(shared, shared.config.acquire_timeout).await,
+        }
     }
 
     /// Lends a connection, waiting for one up to `timeout` instead of the pool's default.
@@ -106,7 +109,10 @@ impl<M: Manager> Pool<M> {
         &self,
         timeout: Duration,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        acquire::acquire(self.shared(), Some(timeout)).await
+        match acquire::lend(self.shared()) {
+            Some(conn) => Ok(conn),
+            None => Acquire::new(self.shared(), Some(timeout)).await,
+        }
     }
 
     /// Lends an idle connection now, or nothing.
@@ -115,7 +121,8 @@ impl<M: Manager> Pool<M> {
     /// those who wait. A closed pool lends nothing.
     #[must_use = "dropping it gives the connection back at once"]
     pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
-        acquire::lend(self.shared(), false).ok().flatten()
+        let shared = self.shared();
+        acquire::lend(shared).or_else(|| acquire::lend_by_the_clock(shared, false).ok().flatten())
     }
 
     /// Warms the pool up: resolves when `min_idle` connections are there.
@@ -135,7 +142,6 @@ impl<M: Manager> Pool<M> {
     pub async fn fill(&self) -> Result<(), AcquireError<M::Error>> {
         let shared = self.shared();
         let mut failed_before = None;
-        shared.revive_keeper();
         shared.transition(|state, now, fx| {
             failed_before = Some(state.statistics().failed_connects);
             state.hurry(now, fx);
@@ -192,7 +198,7 @@ impl<M: Manager> Pool<M> {
             let Some(live) = borrowed else {
                 continue;
             };
-            let metrics = live.metrics(shared.now());
+            let metrics = live.metrics(shared.now(), shared.origin);
             let reason = CloseReason::Discarded;
             let held = Held::new(Arc::clone(shared), live, Stage::Checking, reason);
             let Some(live) = &held.live else {
@@ -260,14 +266,11 @@ impl<M: Manager> Pool<M> {
     pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<M> {
         let shared = Arc::clone(self.shared());
         shared.begin_close();
-        let end = shared.now().checked_add(grace);
+        let end = shared.now().after(grace);
         async move {
-            match end {
+            match shared.timer(end) {
                 None => shared.drained().await,
-                Some(end) => {
-                    let over = shared.runtime.sleep_until(end);
-                    futures_lite::future::or(shared.drained(), over).await;
-                }
+                Some(over) => futures_lite::future::or(shared.drained(), over).await,
             }
             shared.status().size
         }

@@ -1,8 +1,9 @@
 //! When the next attempt to connect may be made, after one has failed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::clock::Moment;
 use crate::error::ConnectError;
 
 /// The state of the connect schedule.
@@ -17,8 +18,8 @@ pub(crate) struct Retry<E> {
     /// The current delay; `None` while attempts succeed.
     delay: Option<Duration>,
     /// When an attempt was last made, or failed.
-    last_attempt: Instant,
-    next_attempt: Instant,
+    last_attempt: Moment,
+    next_attempt: Moment,
     /// Rises with every change of the delay. An attempt that was begun at an earlier step has
     /// nothing to say about this one.
     step: u64,
@@ -26,12 +27,12 @@ pub(crate) struct Retry<E> {
 }
 
 impl<E> Retry<E> {
-    pub(crate) fn new(backoff: Backoff, now: Instant) -> Self {
+    pub(crate) fn new(backoff: Backoff) -> Self {
         Retry {
             backoff,
             delay: None,
-            last_attempt: now,
-            next_attempt: now,
+            last_attempt: Moment::START,
+            next_attempt: Moment::START,
             step: 0,
             last_error: None,
         }
@@ -55,13 +56,13 @@ impl<E> Retry<E> {
         self.last_error.as_ref()
     }
 
-    /// When the next attempt is due; `None` while attempts succeed.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.delay.map(|_| self.next_attempt)
+    /// When the next attempt is due; never, as far as this is concerned, while attempts succeed.
+    pub(crate) fn due(&self) -> Moment {
+        self.delay.map_or(Moment::NEVER, |_| self.next_attempt)
     }
 
     /// How many of `wanted` attempts may begin now.
-    pub(crate) fn allowance(&self, wanted: usize, now: Instant) -> usize {
+    pub(crate) fn allowance(&self, wanted: usize, now: Moment) -> usize {
         match self.delay {
             Some(_) if now < self.next_attempt => 0,
             Some(_) => wanted.min(1),
@@ -70,7 +71,7 @@ impl<E> Retry<E> {
     }
 
     /// An attempt begins. While failing, the next one comes a delay later.
-    pub(crate) fn begun(&mut self, now: Instant) {
+    pub(crate) fn begun(&mut self, now: Moment) {
         if let Some(delay) = self.delay {
             self.schedule(now, delay);
         }
@@ -81,7 +82,7 @@ impl<E> Retry<E> {
     pub(crate) fn failed(
         &mut self,
         step: u64,
-        now: Instant,
+        now: Moment,
         error: Option<ConnectError<E>>,
         rng: &mut fastrand::Rng,
     ) -> Option<ConnectError<E>> {
@@ -108,18 +109,13 @@ impl<E> Retry<E> {
     /// the first step after the last one.
     pub(crate) fn bring_forward(&mut self) {
         if self.delay.is_some() {
-            let soonest = self.last_attempt.checked_add(self.backoff.first());
-            self.next_attempt = soonest.map_or(self.next_attempt, |at| at.min(self.next_attempt));
+            let soonest = self.last_attempt.after(self.backoff.first());
+            self.next_attempt = self.next_attempt.min(soonest);
         }
     }
 
-    fn schedule(&mut self, now: Instant, delay: Duration) {
+    fn schedule(&mut self, now: Moment, delay: Duration) {
         self.last_attempt = now;
-        // A delay that never ends is a legal cap, if a strange one: try again in a century.
-        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-        self.next_attempt = now
-            .checked_add(delay)
-            .or_else(|| now.checked_add(CENTURY))
-            .unwrap_or(now);
+        self.next_attempt = now.after(delay);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use async_channel::TrySendError;
 
+use crate::clock::Moment;
 use crate::config::Config;
 use crate::lease::{Held, Lease};
 use crate::maintenance;
@@ -24,6 +25,8 @@ pub(crate) struct Shared<M: Manager> {
     pub(crate) manager: M,
     pub(crate) config: Config,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// When the pool was built: the origin of its [`Moment`]s.
+    pub(crate) origin: Instant,
     observer: Option<Arc<dyn Observer>>,
     pub(crate) signals: Arc<Signals>,
     /// The way back for connections that need work; its other end belongs to the keeper.
@@ -76,14 +79,15 @@ impl<M: Manager> Shared<M> {
         observer: Option<Arc<dyn Observer>>,
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
-        let now = runtime.now();
+        let origin = runtime.now();
         let (returns, incoming) = async_channel::bounded(config.return_capacity());
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
-                state: Mutex::new(State::new(config, now, fastrand::u64(..))),
+                state: Mutex::new(State::new(config, fastrand::u64(..))),
                 manager,
                 config,
                 runtime,
+                origin,
                 observer,
                 signals: Arc::default(),
                 returns,
@@ -92,14 +96,20 @@ impl<M: Manager> Shared<M> {
         });
         let shared = &handle.shared;
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
-        shared.transition(|state, now, fx| state.refill(now, fx));
+        shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
     }
 
     /// The present moment on the pool's clock.
-    pub(crate) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Moment {
         // A clock may belong to a thread that is being torn down; time goes on all the same.
-        contain(|| self.runtime.now()).unwrap_or_else(Instant::now)
+        let now = contain(|| self.runtime.now()).unwrap_or_else(Instant::now);
+        Moment::since(self.origin, now)
+    }
+
+    /// A timer for this moment; `None` if it never comes.
+    pub(crate) fn timer(&self, at: Moment) -> Option<BoxFuture<()>> {
+        Some(self.runtime.sleep_until(at.to_instant(self.origin)?))
     }
 
     /// Changes the state, then does what follows from it.
@@ -107,7 +117,7 @@ impl<M: Manager> Shared<M> {
         self: &Arc<Self>,
         change: impl FnOnce(
             &mut State<M::Connection, M::Error>,
-            Instant,
+            Moment,
             &mut Effects<M::Connection, M::Error>,
         ) -> T,
     ) -> T {
@@ -128,6 +138,7 @@ impl<M: Manager> Shared<M> {
             connect,
             step,
             nudge,
+            revive,
             progress,
             drained,
             garbage,
@@ -153,6 +164,9 @@ impl<M: Manager> Shared<M> {
         }
         if nudge {
             self.signals.nudge.notify(usize::MAX);
+        }
+        if revive {
+            self.revive_keeper();
         }
         if progress {
             self.signals.progress.notify(usize::MAX);
@@ -269,11 +283,9 @@ impl<M: Manager> Shared<M> {
         }
     }
 
-    /// Tries once more to have a keeper, if the runtime dropped the last one.
-    pub(crate) fn revive_keeper(self: &Arc<Self>) {
-        // The return queue's reader went with the keeper, so a new one has nothing to read.
-        if !self.state.lock().is_kept() {
-            self.spawn(Box::pin(maintenance::keep(self, None)));
-        }
+    /// Tries once more to have a keeper, after the runtime dropped the last one. Its return queue
+    /// went with it, so the new one has nothing to read.
+    fn revive_keeper(self: &Arc<Self>) {
+        self.spawn(Box::pin(maintenance::keep(self, None)));
     }
 }

@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::acquire::{self, Wait};
+use crate::acquire::{self, Acquire};
 use crate::builder::Builder;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
@@ -188,11 +188,9 @@ impl<M: Manager> SyncPool<M> {
         timeout: Option<Duration>,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.pool.shared();
-        let no_wait = timeout == Some(Duration::ZERO);
-        match acquire::lend(shared, !no_wait)? {
+        match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None if no_wait => Err(acquire::no_time(shared)),
-            None => park_until_served(Wait::new(shared, timeout)),
+            None => park_until_served(Acquire::new(shared, timeout)),
         }
     }
 }
@@ -245,19 +243,19 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// As `block_on`, but keeps the deadline itself: this thread may be the one that the runtime's
 /// timer would run on.
 fn park_until_served<M: Manager>(
-    mut wait: Wait<'_, M>,
+    mut acquire: Acquire<'_, M>,
 ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
     let (parker, unparker) = parking::pair();
     let waker = Waker::from(unparker);
     loop {
-        if let Poll::Ready(result) = pin!(&mut wait).poll(&mut Context::from_waker(&waker)) {
+        if let Poll::Ready(result) = Pin::new(&mut acquire).poll(&mut Context::from_waker(&waker)) {
             return result;
         }
-        match wait.time_left() {
+        match acquire.time_left() {
             None => parker.park(),
             Some(left) => {
                 let woken = parker.park_timeout(left);
-                if let Some(result) = (!woken).then(|| wait.give_up_if_late()).flatten() {
+                if let Some(result) = (!woken).then(|| acquire.give_up_if_late()).flatten() {
                     return result;
                 }
             }

@@ -7,9 +7,10 @@
 //! never stale.
 
 use std::task::Waker;
-use std::time::Instant;
 
 use slab::Slab;
+
+use crate::clock::Moment;
 
 /// Queue entries keep `u32` links: a waiter should be small, and four billion are enough.
 const NONE: u32 = u32::MAX;
@@ -24,8 +25,8 @@ pub(crate) struct Waiters<O> {
 
 #[derive(Debug)]
 pub(crate) struct Waiter<O> {
-    pub(crate) since: Instant,
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) since: Moment,
+    pub(crate) deadline: Moment,
     pub(crate) waker: Option<Waker>,
     pub(crate) outcome: Option<O>,
     /// It runs an attempt to connect on its own task.
@@ -57,12 +58,7 @@ impl<O> Waiters<O> {
     }
 
     /// Joins the end of the queue.
-    pub(crate) fn push(
-        &mut self,
-        since: Instant,
-        deadline: Option<Instant>,
-        waker: Waker,
-    ) -> usize {
+    pub(crate) fn push(&mut self, since: Moment, deadline: Moment, waker: Waker) -> usize {
         let key = self.entries.insert(Waiter {
             since,
             deadline,
@@ -192,9 +188,9 @@ mod tests {
 
     fn queue_of(n: usize) -> (Waiters<usize>, Vec<usize>) {
         let mut waiters = Waiters::new();
-        let now = Instant::now();
+        let now = Moment::START;
         let keys = (0..n)
-            .map(|_| waiters.push(now, None, Waker::noop().clone()))
+            .map(|_| waiters.push(now, Moment::NEVER, Waker::noop().clone()))
             .collect();
         waiters.check();
         (waiters, keys)
@@ -237,7 +233,7 @@ mod tests {
     fn a_reused_entry_starts_afresh() {
         let (mut waiters, keys) = queue_of(1);
         waiters.remove(keys[0]);
-        let key = waiters.push(Instant::now(), None, Waker::noop().clone());
+        let key = waiters.push(Moment::START, Moment::NEVER, Waker::noop().clone());
         assert_eq!(key, keys[0]);
         assert!(waiters.get_mut(key).outcome.is_none());
         waiters.check();

@@ -32,7 +32,7 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>, step: u64) {
     .await;
     let error = match made {
         Ok(Ok(connection)) => {
-            let took = begun.map(|begun| shared.now().saturating_duration_since(begun));
+            let took = begun.map(|begun| shared.now().elapsed_since(begun));
             shared.observe(|observer| {
                 observer.connected(&observer::Connected::new(took.unwrap_or_default()));
             });
@@ -61,7 +61,7 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
     let Some(live) = &mut held.live else {
         return;
     };
-    let metrics = live.metrics(shared.now());
+    let metrics = live.metrics(shared.now(), shared.origin);
     let limit = shared.config.check_timeout;
     let checked = bounded(&*shared.runtime, limit, async {
         shared.manager.check(&mut live.connection, &metrics).await

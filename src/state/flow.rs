@@ -1,25 +1,27 @@
 //! Lending and taking back: what callers and their guards do to the pool.
 
 use std::task::Waker;
-use std::time::Instant;
 
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
-use crate::config::CheckPolicy;
+use crate::clock::Moment;
+use crate::config::{CheckPolicy, IdleOrder};
 use crate::error::{ConnectError, Phase};
 use crate::status::CloseReason;
 
 /// What a caller gets without waiting.
 #[derive(Debug)]
 pub(crate) enum Lend<C> {
-    Connection {
-        live: Box<Live<C>>,
-        /// Lending it leaves fewer idle ones than `min_idle`: call [`State::refill`].
-        refill: bool,
-    },
-    /// Only the exact time can tell: read the clock and call [`State::lend_at`].
-    ReadClock,
+    Connection(Box<Live<C>>),
     /// Nothing that could be lent without overtaking somebody or checking first.
     Unavailable,
+    Closed,
+}
+
+/// How a call to `acquire` begins.
+#[derive(Debug)]
+pub(crate) enum Join<C> {
+    Served(Box<Live<C>>),
+    Queued(usize),
     Closed,
 }
 
@@ -60,8 +62,8 @@ pub(crate) enum Turn<C, E> {
         /// A task that should have connected was dropped: run an attempt yourself. Its place is
         /// in [`Stage::Connecting`].
         drive: bool,
-        /// The keeper is gone: call [`State::advance`] at this time.
-        due: Option<Instant>,
+        /// Call [`State::advance`] at this time: the keeper is gone, and will not.
+        due: Moment,
     },
 }
 
@@ -69,7 +71,7 @@ pub(crate) enum Turn<C, E> {
 #[derive(Debug)]
 pub(crate) struct Missed<E> {
     pub(crate) phase: Phase,
-    pub(crate) since: Instant,
+    pub(crate) since: Moment,
     pub(crate) cause: Option<ConnectError<E>>,
 }
 
@@ -82,32 +84,43 @@ pub(crate) enum TimeOut<C, E> {
 }
 
 impl<C, E> State<C, E> {
-    /// Lends the next idle connection if that needs no exact time: the hot path.
+    /// Lends the next idle connection, if nothing stands in the way as far as coarse time can
+    /// tell: the hot path. `None` says nothing; ask [`lend_at`](State::lend_at).
     #[inline]
-    pub(crate) fn lend(&mut self) -> Lend<C> {
-        if self.closed {
-            return Lend::Closed;
+    pub(crate) fn lend(&mut self) -> Option<Box<Live<C>>> {
+        if self.closed || !self.waiters.is_empty() || !self.clock.spend() {
+            return None;
         }
-        if !self.waiters.is_empty() {
-            return Lend::Unavailable;
-        }
-        let Some(index) = self.candidate() else {
-            return Lend::Unavailable;
+        let next = match self.config.idle_order {
+            IdleOrder::Lifo => self.idle.back()?,
+            IdleOrder::Fifo => self.idle.front()?,
         };
-        if !self.clock.spend() {
-            return Lend::ReadClock;
+        let plenty = self.config.min_idle == 0
+            || self.idle.len() > self.config.min_idle
+            || self.size() >= self.config.max_size;
+        if !plenty || !self.is_surely_fit(next) {
+            return None;
         }
-        match self.fitness(&self.idle[index], None) {
-            Fitness::Fit => self.lend_idle(index),
-            Fitness::Stale | Fitness::Expired | Fitness::Unknown => Lend::ReadClock,
-        }
+        let mut live = match self.config.idle_order {
+            IdleOrder::Lifo => self.idle.pop_back()?,
+            IdleOrder::Fifo => self.idle.pop_front()?,
+        };
+        self.count_loan(&mut live);
+        Some(live)
+    }
+
+    #[inline]
+    fn count_loan(&mut self, live: &mut Live<C>) {
+        live.uses += 1;
+        self.stages.lent += 1;
+        self.statistics.acquires += 1;
     }
 
     /// Lends the next idle connection that is fit now. Without `checked`, one that should be
     /// checked first will do.
     pub(crate) fn lend_at(
         &mut self,
-        now: Instant,
+        now: Moment,
         checked: bool,
         fx: &mut Effects<C, E>,
     ) -> Lend<C> {
@@ -122,78 +135,71 @@ impl<C, E> State<C, E> {
             let Some(index) = self.candidate() else {
                 return Lend::Unavailable;
             };
-            match self.fitness(&self.idle[index], Some(now)) {
-                Fitness::Fit => return self.lend_idle(index),
-                Fitness::Stale if !checked => return self.lend_idle(index),
-                Fitness::Stale | Fitness::Unknown => return Lend::Unavailable,
-                Fitness::Expired => {
-                    if let Some(live) = self.take_idle(index) {
-                        self.condemn(live, CloseReason::Lifetime, fx);
-                    }
-                }
+            let fitness = self.fitness(&self.idle[index], now);
+            if fitness == Fitness::Stale && checked {
+                return Lend::Unavailable;
             }
+            let Some(mut live) = self.take_idle(index) else {
+                return Lend::Unavailable;
+            };
+            if fitness == Fitness::Expired {
+                self.condemn(live, CloseReason::Lifetime, fx);
+                continue;
+            }
+            self.count_loan(&mut live);
+            // There may be too few idle ones now.
+            self.pump(now, fx);
+            return Lend::Connection(live);
         }
     }
 
-    #[inline]
-    fn lend_idle(&mut self, index: usize) -> Lend<C> {
-        let Some(mut live) = self.take_idle(index) else {
-            return Lend::Unavailable;
-        };
-        live.uses += 1;
-        self.stages.lent += 1;
-        self.statistics.acquires += 1;
-        let refill = self.config.min_idle > 0 && self.wants_refill();
-        Lend::Connection { live, refill }
-    }
-
-    /// Takes a clean connection back if that needs no exact time: the hot path. Returns whom to
-    /// wake, or the connection if it takes [`returned`](State::returned) to decide.
+    /// Takes a clean connection back, if nothing stands in the way as far as coarse time can
+    /// tell: the hot path. Returns whom to wake, or the connection if it takes
+    /// [`returned`](State::returned) to decide.
     #[inline]
     pub(crate) fn put_back(
         &mut self,
         mut live: Box<Live<C>>,
     ) -> Result<Option<Waker>, Box<Live<C>>> {
-        if !self.clock.spend() || !self.is_plain_return(&live) {
+        let plain = self.clock.spend()
+            && !self.closed
+            && !self.is_surplus()
+            && self.clock.is_surely_before(live.expires_at)
+            && self.config.max_uses.is_none_or(|max| live.uses < max);
+        if !plain {
             return Err(live);
         }
         live.idle_since = self.clock.latest();
         live.fit_at = live.idle_since;
         live.turn = self.next_turn;
         self.next_turn += 1;
-        match self.waiters.pop() {
+        if !self.waiters.is_empty() {
+            return self.hand_over(live);
+        }
+        if !self.has_room_for_idle() {
+            return Err(live);
+        }
+        self.stages.leave(Stage::Lent);
+        self.idle.push_back(live);
+        Ok(None)
+    }
+
+    /// Gives a connection that has just come back to the first waiter, if that is surely not
+    /// late. The place goes from loan to loan.
+    fn hand_over(&mut self, mut live: Box<Live<C>>) -> Result<Option<Waker>, Box<Live<C>>> {
+        let surely = self.driverless == 0
+            && self.config.check_policy != CheckPolicy::Always
+            && self
+                .waiters
+                .first()
+                .is_some_and(|first| self.clock.is_surely_before(first.deadline));
+        match surely.then(|| self.waiters.pop()).flatten() {
             Some(key) => {
                 live.uses += 1;
                 Ok(self.waiters.resolve(key, Outcome::Connection(live)))
             }
-            None => {
-                self.stages.leave(Stage::Lent);
-                self.idle.push_back(live);
-                Ok(None)
-            }
+            None => Err(live),
         }
-    }
-
-    /// True if a clean connection surely goes to the first waiter, or back among the idle.
-    #[inline]
-    fn is_plain_return(&self, live: &Live<C>) -> bool {
-        let keepable = !self.closed
-            && !self.is_surplus()
-            && live
-                .expires_at
-                .is_none_or(|at| self.clock.is_surely_before(at))
-            && self.config.max_uses.is_none_or(|max| live.uses < max);
-        keepable
-            && match self.waiters.first() {
-                None => self.has_room_for_idle(),
-                Some(first) => {
-                    self.driverless == 0
-                        && self.config.check_policy != CheckPolicy::Always
-                        && first
-                            .deadline
-                            .is_none_or(|at| self.clock.is_surely_before(at))
-                }
-            }
     }
 
     /// Takes a connection back.
@@ -201,7 +207,7 @@ impl<C, E> State<C, E> {
         &mut self,
         mut live: Box<Live<C>>,
         verdict: Verdict,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Returned<C> {
         fx.nudge |= self.clock.read(now);
@@ -228,35 +234,39 @@ impl<C, E> State<C, E> {
     }
 
     /// A holder takes its connection out of the pool for good.
-    pub(crate) fn detached(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    pub(crate) fn detached(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.stages.leave(Stage::Lent);
         self.statistics.closes.count(CloseReason::Detached);
         self.pump(now, fx);
     }
 
-    /// Joins the queue, and sets to work whatever may serve it. `None` if the pool is closed.
-    pub(crate) fn enqueue(
+    /// Lends an idle connection or joins the queue, and sets to work whatever may serve it.
+    /// Takes the waker only in the latter case.
+    pub(crate) fn join(
         &mut self,
-        now: Instant,
-        deadline: Option<Instant>,
-        waker: Waker,
+        now: Moment,
+        deadline: Moment,
+        waker: &mut Option<Waker>,
         fx: &mut Effects<C, E>,
-    ) -> Option<usize> {
-        if self.closed {
-            // Whoever drops a waker runs its owner's code: not under the lock.
-            fx.wake(Some(waker));
-            return None;
+    ) -> Join<C> {
+        match self.lend_at(now, true, fx) {
+            Lend::Connection(live) => return Join::Served(live),
+            Lend::Closed => return Join::Closed,
+            Lend::Unavailable => {}
         }
-        fx.nudge |= self.clock.read(now);
+        let Some(waker) = waker.take() else {
+            return Join::Closed;
+        };
         self.statistics.waits += 1;
         let key = self.waiters.push(now, deadline, waker);
         self.retry.bring_forward();
+        fx.revive = !self.clock.is_kept();
         self.pump(now, fx);
-        Some(key)
+        Join::Queued(key)
     }
 
     /// Looks whether a waiter has been served. If `waker` is to replace the one that was left
-    /// with [`enqueue`](State::enqueue), the old one comes back in it, to be dropped without the
+    /// with [`join`](State::join), the old one comes back in it, to be dropped without the
     /// lock.
     pub(crate) fn poll_waiter(&mut self, key: usize, waker: &mut Option<Waker>) -> Turn<C, E> {
         if self.waiters.get_mut(key).outcome.is_some() {
@@ -276,7 +286,7 @@ impl<C, E> State<C, E> {
             self.stages.enter(Stage::Connecting);
         }
         let due = match self.clock.is_kept() {
-            true => None,
+            true => Moment::NEVER,
             false => self.next_due(),
         };
         Turn::Wait { drive, due }
@@ -295,7 +305,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn time_out(
         &mut self,
         key: usize,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> TimeOut<C, E> {
         let phase = self.phase_of(key);
@@ -311,7 +321,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Counts a missed deadline and says what is known about it.
-    pub(crate) fn missed(&mut self, phase: Phase, since: Instant) -> Missed<E> {
+    pub(crate) fn missed(&mut self, phase: Phase, since: Moment) -> Missed<E> {
         let timeouts = &mut self.statistics.timeouts;
         match phase {
             Phase::Wait => timeouts.wait += 1,
@@ -330,7 +340,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn cancel(
         &mut self,
         key: usize,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Option<Waker> {
         let waiter = self.waiters.remove(key);

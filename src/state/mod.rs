@@ -41,9 +41,10 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::task::Waker;
+
+use crate::clock::{Clock, Moment};
 use std::time::Instant;
 
-use crate::clock::Clock;
 use crate::config::{CheckPolicy, Config, IdleOrder};
 use crate::error::{ConnectError, Phase};
 use crate::manager::Metrics;
@@ -51,7 +52,7 @@ use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
 
-pub(crate) use flow::{Lend, Missed, Returned, TimeOut, Turn, Verdict};
+pub(crate) use flow::{Join, Lend, Missed, Returned, TimeOut, Turn, Verdict};
 pub(crate) use supply::Warmth;
 
 /// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
@@ -59,12 +60,12 @@ pub(crate) use supply::Warmth;
 pub(crate) struct Live<C> {
     pub(crate) connection: C,
     id: u64,
-    created_at: Instant,
-    expires_at: Option<Instant>,
+    created_at: Moment,
+    expires_at: Moment,
     /// When it was last known to be fit: made, given back clean, or checked.
-    fit_at: Instant,
+    fit_at: Moment,
     /// When it was last given back, or made.
-    idle_since: Instant,
+    idle_since: Moment,
     /// Its turn among the idle ones.
     turn: u64,
     uses: u64,
@@ -75,13 +76,13 @@ impl<C> Live<C> {
         self.id
     }
 
-    pub(crate) fn metrics(&self, now: Instant) -> Metrics {
+    pub(crate) fn metrics(&self, now: Moment, origin: Instant) -> Metrics {
         Metrics {
             id: self.id,
-            created_at: self.created_at,
-            idle_since: self.idle_since,
+            created_at: self.created_at.to_instant(origin).unwrap_or(origin),
+            age: now.elapsed_since(self.created_at),
+            idle: now.elapsed_since(self.idle_since),
             uses: self.uses,
-            taken_at: now,
         }
     }
 }
@@ -137,7 +138,7 @@ pub(crate) enum Outcome<C, E> {
     /// It was its turn, but its deadline had passed.
     Late {
         phase: Phase,
-        since: Instant,
+        since: Moment,
     },
     Closed,
 }
@@ -159,6 +160,8 @@ pub(crate) struct Effects<C, E> {
     pub(crate) step: u64,
     /// Something is due before the keeper wakes.
     pub(crate) nudge: bool,
+    /// Somebody waits, and the keeper is gone.
+    pub(crate) revive: bool,
     /// An attempt to connect has come to an end.
     pub(crate) progress: bool,
     /// The pool is closed, and the last place has been given back.
@@ -177,6 +180,7 @@ impl<C, E> Effects<C, E> {
             connect: 0,
             step: 0,
             nudge: false,
+            revive: false,
             progress: false,
             drained: false,
             garbage: None,
@@ -205,8 +209,8 @@ pub(crate) struct State<C, E> {
     retry: Retry<E>,
     /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
     driverless: usize,
-    /// Until when the keeper sleeps; `None` if it sleeps until it is nudged.
-    keeper_until: Option<Instant>,
+    /// Until when the keeper sleeps, if it is not nudged.
+    keeper_until: Moment,
     next_id: u64,
     next_turn: u64,
     statistics: Statistics,
@@ -221,27 +225,21 @@ enum Fitness {
     Stale,
     /// It has outlived its lifetime.
     Expired,
-    /// Only an exact clock can tell.
-    Unknown,
 }
 
 impl<C, E> State<C, E> {
-    pub(crate) fn new(config: Config, now: Instant, seed: u64) -> Self {
-        let check_age = match config.check_policy {
-            CheckPolicy::IdleFor(age) => Some(age),
-            CheckPolicy::Always | CheckPolicy::Never => None,
-        };
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
         State {
             config,
             rng: fastrand::Rng::with_seed(seed),
-            clock: Clock::new(config.tick(), check_age, now),
+            clock: Clock::new(config.tick(), config.check_policy),
             closed: false,
             idle: VecDeque::new(),
             stages: Stages::default(),
             waiters: Waiters::new(),
-            retry: Retry::new(config.backoff(), now),
+            retry: Retry::new(config.backoff()),
             driverless: 0,
-            keeper_until: None,
+            keeper_until: Moment::NEVER,
             next_id: 0,
             next_turn: 0,
             statistics: Statistics::default(),
@@ -256,7 +254,7 @@ impl<C, E> State<C, E> {
         self.statistics
     }
 
-    pub(crate) fn status(&self, now: Instant) -> Status {
+    pub(crate) fn status(&self, now: Moment) -> Status {
         let Stages {
             lent,
             connecting,
@@ -277,7 +275,7 @@ impl<C, E> State<C, E> {
             oldest_waiter: self
                 .waiters
                 .first()
-                .map(|waiter| now.saturating_duration_since(waiter.since)),
+                .map(|waiter| now.elapsed_since(waiter.since)),
             closed: self.closed,
         }
     }
@@ -316,30 +314,24 @@ impl<C, E> State<C, E> {
         self.config.max_idle.is_none_or(|max| self.idle.len() < max)
     }
 
-    /// Is it fit to be lent? Without an exact time the answer may be [`Fitness::Unknown`].
+    /// Is it fit to be lent?
+    fn fitness(&self, live: &Live<C>, now: Moment) -> Fitness {
+        let stale = match self.config.check_policy {
+            CheckPolicy::Always => true,
+            CheckPolicy::IdleFor(age) => now.elapsed_since(live.fit_at) > age,
+            CheckPolicy::Never => false,
+        };
+        match stale {
+            _ if live.expires_at <= now => Fitness::Expired,
+            true => Fitness::Stale,
+            false => Fitness::Fit,
+        }
+    }
+
+    /// Given [credit](Clock::spend): is it fit to be lent, as far as coarse time can tell?
     #[inline]
-    fn fitness(&self, live: &Live<C>, exact: Option<Instant>) -> Fitness {
-        if let Some(expires_at) = live.expires_at {
-            match exact {
-                Some(now) if now >= expires_at => return Fitness::Expired,
-                None if !self.clock.is_surely_before(expires_at) => return Fitness::Unknown,
-                _ => {}
-            }
-        }
-        match (self.config.check_policy, exact) {
-            (CheckPolicy::Never, _) => Fitness::Fit,
-            (CheckPolicy::Always, _) => Fitness::Stale,
-            (CheckPolicy::IdleFor(_), None) => match self.clock.is_surely_young(live.fit_at) {
-                true => Fitness::Fit,
-                false => Fitness::Unknown,
-            },
-            (CheckPolicy::IdleFor(age), Some(now)) => {
-                match now.saturating_duration_since(live.fit_at) > age {
-                    true => Fitness::Stale,
-                    false => Fitness::Fit,
-                }
-            }
-        }
+    fn is_surely_fit(&self, live: &Live<C>) -> bool {
+        self.clock.is_surely_before(live.expires_at) && self.clock.is_surely_fit(live.fit_at)
     }
 
     /// Which idle connection is next to be lent, as an index.
@@ -383,12 +375,10 @@ impl<C, E> State<C, E> {
     }
 
     /// Asks the keeper to wake earlier if it would sleep past `at`.
-    fn note_due(&mut self, at: Option<Instant>, fx: &mut Effects<C, E>) {
-        if let Some(at) = at {
-            if self.keeper_until.is_none_or(|until| at < until) {
-                self.keeper_until = Some(at);
-                fx.nudge = true;
-            }
+    fn note_due(&mut self, at: Moment, fx: &mut Effects<C, E>) {
+        if at < self.keeper_until {
+            self.keeper_until = at;
+            fx.nudge = true;
         }
     }
 

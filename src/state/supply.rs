@@ -1,9 +1,8 @@
 //! Where connections come from and where they go: serving the queue, connecting, checking,
 //! ageing, growing, shrinking, closing.
 
-use std::time::Instant;
-
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
+use crate::clock::Moment;
 use crate::config::ConnectPolicy;
 use crate::error::{ConnectError, Phase};
 use crate::status::CloseReason;
@@ -14,7 +13,7 @@ type Rejected<C> = Option<(Box<Live<C>>, CloseReason)>;
 impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
     /// changed either.
-    pub(super) fn pump(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         if self.closed {
             fx.drained |= self.size() == 0;
         } else {
@@ -34,12 +33,12 @@ impl<C, E> State<C, E> {
     }
 
     /// Lends idle connections to those who wait, and begins checks for those who could be.
-    fn serve_from_idle(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    fn serve_from_idle(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         while !self.waiters.is_empty() {
             let Some(index) = self.candidate() else {
                 return;
             };
-            match self.fitness(&self.idle[index], Some(now)) {
+            match self.fitness(&self.idle[index], now) {
                 Fitness::Expired => {
                     if let Some(live) = self.take_idle(index) {
                         self.condemn(live, CloseReason::Lifetime, fx);
@@ -51,10 +50,10 @@ impl<C, E> State<C, E> {
                         self.begin_check(live, fx);
                     }
                 }
-                Fitness::Stale | Fitness::Unknown => {
+                Fitness::Stale => {
                     // Enough checks are under way, but nobody shall wait beside a fit one.
                     let mut idle = self.idle.iter();
-                    match idle.position(|live| self.fitness(live, Some(now)) == Fitness::Fit) {
+                    match idle.position(|live| self.fitness(live, now) == Fitness::Fit) {
                         Some(fit) => self.hand_over_idle(fit, now, fx),
                         None => return,
                     }
@@ -63,7 +62,7 @@ impl<C, E> State<C, E> {
         }
     }
 
-    fn hand_over_idle(&mut self, index: usize, now: Instant, fx: &mut Effects<C, E>) {
+    fn hand_over_idle(&mut self, index: usize, now: Moment, fx: &mut Effects<C, E>) {
         if let Some(key) = self.pop_live_waiter(now, Phase::Wait, fx) {
             if let Some(live) = self.take_idle(index) {
                 self.grant(key, live, fx);
@@ -81,13 +80,13 @@ impl<C, E> State<C, E> {
     /// The first waiter whose deadline has not passed. Those before it learn that they are late.
     fn pop_live_waiter(
         &mut self,
-        now: Instant,
+        now: Moment,
         phase: Phase,
         fx: &mut Effects<C, E>,
     ) -> Option<usize> {
         loop {
             let first = self.waiters.first()?;
-            let late = first.deadline.is_some_and(|at| at <= now);
+            let late = first.deadline <= now;
             let since = first.since;
             let key = self.waiters.pop()?;
             if !late {
@@ -124,7 +123,7 @@ impl<C, E> State<C, E> {
         (for_waiters, missing.min(room - for_waiters))
     }
 
-    fn begin_connects(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    fn begin_connects(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let (for_waiters, for_idle) = self.wanted_connects();
         let wanted = for_waiters + for_idle;
         let begin = match self.config.connect_policy {
@@ -140,17 +139,6 @@ impl<C, E> State<C, E> {
         if begin < wanted {
             self.note_due(self.retry.due(), fx);
         }
-    }
-
-    /// True if fewer are idle than should be, and something can be done about it now.
-    pub(super) fn wants_refill(&self) -> bool {
-        !self.retry.is_failing() && self.wanted_connects().1 > 0
-    }
-
-    /// Begins the attempts that [`Lend::Connection`](super::Lend::Connection) asks for, or that
-    /// a new pool needs.
-    pub(crate) fn refill(&mut self, now: Instant, fx: &mut Effects<C, E>) {
-        self.pump(now, fx);
     }
 
     /// Wakes a waiter to run an attempt to connect that lost its task.
@@ -171,14 +159,14 @@ impl<C, E> State<C, E> {
         live: Box<Live<C>>,
         verified: bool,
         phase: Phase,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
         if let Some(reason) = self.reason_to_close(&live, now) {
             return self.reject(live, reason);
         }
         if !self.waiters.is_empty() {
-            if !verified && self.fitness(&live, Some(now)) == Fitness::Stale {
+            if !verified && self.fitness(&live, now) == Fitness::Stale {
                 self.begin_check(live, fx);
                 return None;
             }
@@ -205,10 +193,10 @@ impl<C, E> State<C, E> {
     }
 
     /// Why a connection that is in no stage must not be kept, however well it is.
-    pub(super) fn reason_to_close(&self, live: &Live<C>, now: Instant) -> Option<CloseReason> {
+    pub(super) fn reason_to_close(&self, live: &Live<C>, now: Moment) -> Option<CloseReason> {
         if self.closed {
             Some(CloseReason::Shutdown)
-        } else if live.expires_at.is_some_and(|at| at <= now) {
+        } else if live.expires_at <= now {
             Some(CloseReason::Lifetime)
         } else if self.config.max_uses.is_some_and(|max| live.uses >= max) {
             Some(CloseReason::Uses)
@@ -219,13 +207,13 @@ impl<C, E> State<C, E> {
         }
     }
 
-    fn admit(&mut self, connection: C, now: Instant) -> Box<Live<C>> {
+    fn admit(&mut self, connection: C, now: Moment) -> Box<Live<C>> {
         let lifetime = self.config.draw_lifetime(&mut self.rng);
         let live = Live {
             connection,
             id: self.next_id,
             created_at: now,
-            expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+            expires_at: now.after_any(lifetime),
             fit_at: now,
             idle_since: now,
             turn: self.next_turn,
@@ -240,7 +228,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn connected(
         &mut self,
         connection: C,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
         self.stages.leave(Stage::Connecting);
@@ -257,7 +245,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn adopt(
         &mut self,
         connection: C,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Result<(), C> {
         let wanted = !self.waiters.is_empty() || self.has_room_for_idle();
@@ -279,7 +267,7 @@ impl<C, E> State<C, E> {
         step: u64,
         error: ConnectError<E>,
         permanent: bool,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) {
         self.stages.leave(Stage::Connecting);
@@ -316,7 +304,7 @@ impl<C, E> State<C, E> {
         mut live: Box<Live<C>>,
         from: Stage,
         verified: bool,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
         self.stages.leave(from);
@@ -331,7 +319,7 @@ impl<C, E> State<C, E> {
     }
 
     /// A place goes on to [`Stage::Closing`].
-    pub(crate) fn condemned(&mut self, from: Stage, now: Instant, fx: &mut Effects<C, E>) {
+    pub(crate) fn condemned(&mut self, from: Stage, now: Moment, fx: &mut Effects<C, E>) {
         self.stages.leave(from);
         self.stages.enter(Stage::Closing);
         self.pump(now, fx);
@@ -343,7 +331,7 @@ impl<C, E> State<C, E> {
         &mut self,
         stage: Stage,
         reason: CloseReason,
-        now: Instant,
+        now: Moment,
         fx: &mut Effects<C, E>,
     ) {
         self.stages.leave(stage);
@@ -364,18 +352,18 @@ impl<C, E> State<C, E> {
     }
 
     /// Does what is due at `now`, and says when to come back.
-    pub(crate) fn advance(&mut self, now: Instant, fx: &mut Effects<C, E>) -> Option<Instant> {
+    pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
         self.expire(now, fx);
         self.pump(now, fx);
         self.next_due()
     }
 
     /// [`advance`](State::advance), by the maintenance task: keeps the coarse time as well.
-    pub(crate) fn keep(&mut self, now: Instant, fx: &mut Effects<C, E>) -> Option<Instant> {
+    pub(crate) fn keep(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
         let tick = self.clock.keep(now);
         let due = self.advance(now, fx);
         fx.nudge = false;
-        self.keeper_until = [tick, due].into_iter().flatten().min();
+        self.keeper_until = tick.min(due);
         self.keeper_until
     }
 
@@ -394,28 +382,32 @@ impl<C, E> State<C, E> {
     }
 
     /// When something will be due, given that nothing else happens.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Moment {
         if self.closed {
-            return None;
+            return Moment::NEVER;
         }
-        let (for_waiters, for_idle) = self.wanted_connects();
-        let retry = self.retry.due().filter(|_| for_waiters + for_idle > 0);
-        let expiry = self.idle.iter().filter_map(|live| live.expires_at).min();
-        [retry, expiry, self.idle_due()].into_iter().flatten().min()
+        let retry = match self.wanted_connects() {
+            (0, 0) => Moment::NEVER,
+            _ => self.retry.due(),
+        };
+        let expiries = self.idle.iter().map(|live| live.expires_at);
+        expiries.fold(retry.min(self.idle_due()), Moment::min)
     }
 
     /// When the connection that has been idle longest has been so for too long.
-    fn idle_due(&self) -> Option<Instant> {
+    fn idle_due(&self) -> Moment {
         let surplus = self.idle.len() > self.min_idle();
-        let oldest = self.idle.front().filter(|_| surplus)?;
-        oldest.idle_since.checked_add(self.config.idle_timeout?)
+        match self.idle.front().filter(|_| surplus) {
+            Some(oldest) => oldest.idle_since.after_any(self.config.idle_timeout),
+            None => Moment::NEVER,
+        }
     }
 
     /// Closes idle connections whose time is over.
-    fn expire(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    fn expire(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let mut index = 0;
         while let Some(live) = self.idle.get(index) {
-            if live.expires_at.is_some_and(|at| at <= now) {
+            if live.expires_at <= now {
                 if let Some(live) = self.take_idle(index) {
                     self.condemn(live, CloseReason::Lifetime, fx);
                 }
@@ -423,7 +415,7 @@ impl<C, E> State<C, E> {
                 index += 1;
             }
         }
-        while self.idle_due().is_some_and(|at| at <= now) {
+        while self.idle_due() <= now {
             if let Some(live) = self.idle.pop_front() {
                 self.condemn(live, CloseReason::Idle, fx);
             }
@@ -431,7 +423,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Changes the number of places.
-    pub(crate) fn resize(&mut self, max_size: usize, now: Instant, fx: &mut Effects<C, E>) {
+    pub(crate) fn resize(&mut self, max_size: usize, now: Moment, fx: &mut Effects<C, E>) {
         self.config.max_size = max_size;
         while self.is_surplus() {
             let Some(live) = self.idle.pop_front() else {
@@ -488,9 +480,10 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// As for a new waiter: an attempt now, even if the schedule has a long delay.
-    pub(crate) fn hurry(&mut self, now: Instant, fx: &mut Effects<C, E>) {
+    /// Sees to the idle ones now, as for a new waiter: even if the schedule has a long delay.
+    pub(crate) fn hurry(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.retry.bring_forward();
+        fx.revive = !self.clock.is_kept() && !self.closed;
         self.pump(now, fx);
     }
 }
