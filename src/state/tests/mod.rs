@@ -1,0 +1,463 @@
+//! Every transition by plain calls, and a long random walk over all of them.
+
+mod walk;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use super::*;
+use crate::backoff::Backoff;
+use crate::config::ConnectPolicy;
+
+type Pool = State<u32, &'static str>;
+type Fx = Effects<u32, &'static str>;
+
+/// Milliseconds since the pool was built.
+fn at(ms: u64) -> Moment {
+    Moment::START.after(Duration::from_millis(ms))
+}
+
+fn config() -> Config {
+    Config {
+        max_size: 2,
+        lifetime_jitter: 0.0,
+        check_policy: CheckPolicy::Never,
+        connect_policy: ConnectPolicy::Retry(Backoff::new(
+            Duration::from_millis(10),
+            Duration::from_millis(1000),
+        )),
+        ..Config::default()
+    }
+}
+
+fn pool(change: impl FnOnce(&mut Config)) -> Pool {
+    let mut config = config();
+    change(&mut config);
+    State::new(config, 7)
+}
+
+/// Runs a transition and returns what it asks for.
+fn fx<T>(change: impl FnOnce(&mut Fx) -> T) -> (T, Fx) {
+    let mut fx = Fx::new();
+    let result = change(&mut fx);
+    (result, fx)
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn waker() -> Option<Waker> {
+    Some(Waker::from(Arc::new(Woken::default())))
+}
+
+/// Queues a waiter that cannot be served at once.
+fn wait(pool: &mut Pool, ms: u64, deadline: u64) -> (usize, Fx) {
+    let (joined, fx) = fx(|fx| pool.join(at(ms), at(deadline), &mut waker(), fx));
+    match joined {
+        Join::Queued(key) => (key, fx),
+        other => panic!("not queued but {other:?}"),
+    }
+}
+
+fn connect(pool: &mut Pool, id: u32, ms: u64) -> Fx {
+    let (rejected, fx) = fx(|fx| pool.connected(id, at(ms), fx));
+    assert!(rejected.is_none(), "{rejected:?}");
+    fx
+}
+
+fn served(pool: &mut Pool, key: usize) -> Box<Live<u32>> {
+    match pool.poll_waiter(key, &mut None) {
+        Turn::Over(Outcome::Connection(live)) => live,
+        other => panic!("not served but {other:?}"),
+    }
+}
+
+fn give_back(pool: &mut Pool, live: Box<Live<u32>>, ms: u64) -> Fx {
+    let (returned, fx) = fx(|fx| pool.returned(live, Verdict::Clean, at(ms), fx));
+    assert!(matches!(returned, Returned::Kept), "{returned:?}");
+    fx
+}
+
+/// A pool with this many lent connections, numbered from 1.
+fn lent(pool: &mut Pool, number: u32) -> Vec<Box<Live<u32>>> {
+    (1..=number)
+        .map(|id| {
+            let (key, fx) = wait(pool, 0, 1_000_000);
+            assert_eq!(fx.connect, 1);
+            let _ = connect(pool, id, 0);
+            served(pool, key)
+        })
+        .collect()
+}
+
+#[test]
+fn a_waiter_starts_a_connect_and_gets_it() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 100);
+    assert_eq!(begun.connect, 1);
+    let made = connect(&mut pool, 1, 5);
+    assert!(made.wake.is_some());
+    assert_eq!(served(&mut pool, key).connection, 1);
+    assert_eq!(pool.status(at(5)).in_use, 1);
+}
+
+#[test]
+fn connects_are_never_more_than_places() {
+    let mut pool = pool(|_| {});
+    let begun: usize = (0..5).map(|_| wait(&mut pool, 0, 100).1.connect).sum();
+    assert_eq!(begun, 2);
+    assert_eq!(pool.size(), 2);
+}
+
+#[test]
+fn connect_concurrency_limits_attempts_under_way() {
+    let mut pool = pool(|config| config.connect_concurrency = Some(1));
+    assert_eq!(wait(&mut pool, 0, 100).1.connect, 1);
+    assert_eq!(wait(&mut pool, 0, 100).1.connect, 0);
+    assert_eq!(
+        connect(&mut pool, 1, 5).connect,
+        1,
+        "the next begins when one has ended"
+    );
+}
+
+#[test]
+fn a_return_goes_to_the_first_live_waiter() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let conn = lent(&mut pool, 1).remove(0);
+    let (late, _) = wait(&mut pool, 1, 10);
+    let (first, _) = wait(&mut pool, 2, 1000);
+    let (second, _) = wait(&mut pool, 3, 1000);
+    let fx = give_back(&mut pool, conn, 20);
+    assert_eq!(
+        1 + fx.wake_more.len(),
+        2,
+        "both the late and the served one are woken"
+    );
+    assert!(matches!(
+        pool.poll_waiter(late, &mut None),
+        Turn::Over(Outcome::Late { .. })
+    ));
+    let conn = served(&mut pool, first);
+    assert!(matches!(
+        pool.poll_waiter(second, &mut None),
+        Turn::Wait { .. }
+    ));
+    drop(conn);
+}
+
+#[test]
+fn a_served_waiter_that_goes_away_passes_its_connection_on() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let conn = lent(&mut pool, 1).remove(0);
+    let (first, _) = wait(&mut pool, 1, 1000);
+    let (second, _) = wait(&mut pool, 2, 1000);
+    let _ = give_back(&mut pool, conn, 3);
+    let (_, passed_on) = fx(|fx| pool.cancel(first, at(4), fx));
+    assert!(passed_on.wake.is_some());
+    let conn = served(&mut pool, second);
+    assert_eq!(conn.uses, 2, "the loan that nobody saw does not count");
+    assert_eq!(pool.statistics().cancellations, 1);
+}
+
+#[test]
+fn a_newcomer_does_not_overtake() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let conn = lent(&mut pool, 1).remove(0);
+    let (first, _) = wait(&mut pool, 1, 1000);
+    let _ = give_back(&mut pool, conn, 2);
+    assert!(pool.lend().is_none());
+    let (lend, _) = fx(|fx| pool.lend_at(at(2), false, fx));
+    assert!(matches!(lend, Lend::Unavailable));
+    let (second, _) = wait(&mut pool, 3, 1000);
+    assert_eq!(served(&mut pool, first).connection, 1);
+    assert!(matches!(
+        pool.poll_waiter(second, &mut None),
+        Turn::Wait { .. }
+    ));
+}
+
+#[test]
+fn every_way_out_serves_the_next_waiter() {
+    type Exit = fn(&mut Pool, Box<Live<u32>>) -> Fx;
+    let exits: [(&str, Exit); 3] = [
+        ("detached", |pool, _| fx(|fx| pool.detached(at(5), fx)).1),
+        ("broken, then closed", |pool, live| {
+            let broken = Verdict::Condemned(CloseReason::Broken);
+            let (returned, begun) = fx(|fx| pool.returned(live, broken, at(5), fx));
+            assert!(matches!(returned, Returned::Close(..)));
+            assert_eq!(begun.connect, 0, "its place is not free yet");
+            fx(|fx| pool.given_back(Stage::Closing, CloseReason::Broken, at(6), fx)).1
+        }),
+        ("recycling failed, then closed", |pool, live| {
+            let (returned, _) = fx(|fx| pool.returned(live, Verdict::Dirty, at(5), fx));
+            assert!(matches!(returned, Returned::Recycle(_)));
+            let _ = fx(|fx| pool.condemned(Stage::Recycling, at(6), fx));
+            fx(|fx| pool.given_back(Stage::Closing, CloseReason::RecycleFailed, at(7), fx)).1
+        }),
+    ];
+    for (name, exit) in exits {
+        let mut pool = pool(|config| config.max_size = 1);
+        let conn = lent(&mut pool, 1).remove(0);
+        let (key, _) = wait(&mut pool, 1, 1000);
+        assert_eq!(exit(&mut pool, conn).connect, 1, "{name}");
+        let _ = connect(&mut pool, 2, 8);
+        assert_eq!(served(&mut pool, key).connection, 2, "{name}");
+    }
+}
+
+#[test]
+fn failed_attempts_follow_the_schedule_one_at_a_time() {
+    let mut pool = pool(|config| config.max_size = 4);
+    let keys: Vec<_> = (0..4).map(|_| wait(&mut pool, 0, 10_000).0).collect();
+    for _ in 0..4 {
+        let error = ConnectError::TimedOut;
+        let (_, fx) = fx(|fx| pool.connect_failed(0, error, false, at(1), fx));
+        assert_eq!(fx.connect, 0, "all four are one failure");
+    }
+    let (due, fx_at_11) = fx(|fx| pool.advance(at(11), fx));
+    assert_eq!(fx_at_11.connect, 1);
+    assert!(due > at(11), "the next is due even if this one hangs");
+    let made = connect(&mut pool, 1, 12);
+    assert_eq!(made.connect, 3, "after a success all are made at once");
+    assert_eq!(served(&mut pool, keys[0]).connection, 1);
+}
+
+#[test]
+fn a_newcomer_does_not_inherit_a_long_delay() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let (_, begun) = wait(&mut pool, 0, 1_000_000);
+    assert_eq!(begun.connect, 1);
+    let mut now = 0;
+    for _ in 0..12 {
+        let step = pool.step();
+        let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(now), fx));
+        now += 1000;
+        let (_, again) = fx(|fx| pool.advance(at(now), fx));
+        assert_eq!(again.connect, 1);
+    }
+    let step = pool.step();
+    let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(now), fx));
+    let (_, fx) = wait(&mut pool, now, 1_000_000);
+    assert!(fx.nudge || pool.keeper_until <= at(now + 10));
+    assert!(
+        pool.next_due() <= at(now + 10),
+        "the first step after the last attempt"
+    );
+}
+
+#[test]
+fn a_permanent_error_answers_all_unless_a_connection_may_come_back() {
+    for lent_ones in [0, 1] {
+        let mut pool = pool(|_| {});
+        let held = lent(&mut pool, lent_ones);
+        let keys = [wait(&mut pool, 0, 100).0, wait(&mut pool, 0, 100).0];
+        let wrong = ConnectError::Failed(Arc::new("wrong password"));
+        let _ = fx(|fx| pool.connect_failed(pool_step(), wrong, true, at(1), fx));
+        for key in keys {
+            let over = matches!(
+                pool.poll_waiter(key, &mut None),
+                Turn::Over(Outcome::Failed(_))
+            );
+            assert_eq!(over, lent_ones == 0);
+        }
+        drop(held);
+    }
+
+    fn pool_step() -> u64 {
+        0
+    }
+}
+
+#[test]
+fn fail_fast_answers_one_waiter_for_each_failure() {
+    let mut pool = pool(|config| {
+        config.max_size = 1;
+        config.connect_policy = ConnectPolicy::FailFast;
+    });
+    let keys = [wait(&mut pool, 0, 100).0, wait(&mut pool, 0, 100).0];
+    for key in keys {
+        let step = pool.step();
+        let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(1), fx));
+        assert!(matches!(
+            pool.poll_waiter(key, &mut None),
+            Turn::Over(Outcome::Failed(_))
+        ));
+    }
+    assert_eq!(pool.size(), 0);
+}
+
+#[test]
+fn a_lost_connect_is_run_by_a_waiter() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let (first, _) = wait(&mut pool, 0, 1000);
+    let (second, _) = wait(&mut pool, 0, 1000);
+    let lost = |pool: &mut Pool| {
+        fx(|fx| pool.given_back(Stage::Connecting, CloseReason::Shutdown, at(1), fx)).1
+    };
+    let fx_lost = lost(&mut pool);
+    assert_eq!(fx_lost.connect, 0, "another task would be dropped as well");
+    assert!(fx_lost.wake.is_some());
+    assert!(matches!(
+        pool.poll_waiter(first, &mut waker()),
+        Turn::Wait { drive: true, .. }
+    ));
+    let _ = fx(|fx| pool.cancel(first, at(2), fx));
+    let _ = lost(&mut pool);
+    assert!(matches!(
+        pool.poll_waiter(second, &mut waker()),
+        Turn::Wait { drive: true, .. }
+    ));
+    let _ = connect(&mut pool, 1, 3);
+    assert_eq!(served(&mut pool, second).connection, 1);
+}
+
+#[test]
+fn an_expired_connection_is_neither_lent_nor_kept() {
+    let mut pool = pool(|config| config.max_lifetime = Some(Duration::from_millis(100)));
+    let mut held = lent(&mut pool, 2);
+    let _ = give_back(&mut pool, held.remove(0), 50);
+    let (lend, fx_lend) = fx(|fx| pool.lend_at(at(100), true, fx));
+    assert!(matches!(lend, Lend::Unavailable));
+    assert_eq!(fx_lend.close.len(), 1);
+    let (returned, _) = fx(|fx| pool.returned(held.remove(0), Verdict::Clean, at(100), fx));
+    assert!(matches!(
+        returned,
+        Returned::Close(_, CloseReason::Lifetime)
+    ));
+}
+
+#[test]
+fn idle_ones_go_when_their_time_is_over_but_not_below_min_idle() {
+    let mut pool = pool(|config| {
+        config.max_size = 4;
+        config.idle_timeout = Some(Duration::from_millis(100));
+        config.max_lifetime = None;
+    });
+    let held = lent(&mut pool, 3);
+    pool.config.min_idle = 1;
+    for (conn, ms) in held.into_iter().zip([10, 20, 30]) {
+        let _ = give_back(&mut pool, conn, ms);
+    }
+    assert_eq!(pool.next_due(), at(110));
+    let (_, early) = fx(|fx| pool.advance(at(109), fx));
+    assert!(early.close.is_empty());
+    let (due, fx_due) = fx(|fx| pool.advance(at(125), fx));
+    let gone: Vec<_> = fx_due
+        .close
+        .iter()
+        .map(|(live, _)| live.connection)
+        .collect();
+    assert_eq!(gone, [1, 2], "the longest idle go first");
+    assert_eq!(due, Moment::NEVER, "the last is kept");
+}
+
+#[test]
+fn min_idle_is_refilled_while_connections_are_lent() {
+    let mut pool = pool(|config| {
+        config.max_size = 3;
+        config.min_idle = 2;
+    });
+    let (_, start) = fx(|fx| pool.hurry(at(0), fx));
+    assert_eq!(start.connect, 2);
+    let _ = connect(&mut pool, 1, 1);
+    let _ = connect(&mut pool, 2, 1);
+    let (lend, refill) = fx(|fx| pool.lend_at(at(2), true, fx));
+    assert!(matches!(lend, Lend::Connection(_)));
+    assert_eq!(refill.connect, 1);
+}
+
+#[test]
+fn shrinking_closes_idle_ones_now_and_lent_ones_later() {
+    let mut pool = pool(|config| config.max_size = 4);
+    let mut held = lent(&mut pool, 4);
+    let _ = give_back(&mut pool, held.remove(0), 1);
+    let (_, shrunk) = fx(|fx| pool.resize(2, at(2), fx));
+    assert_eq!(shrunk.close.len(), 1);
+    let (returned, _) = fx(|fx| pool.returned(held.remove(0), Verdict::Clean, at(3), fx));
+    assert!(matches!(returned, Returned::Close(_, CloseReason::Resize)));
+    let _ = give_back(&mut pool, held.remove(0), 4);
+    assert_eq!(pool.live_or_coming(), 2);
+}
+
+#[test]
+fn a_stale_connection_is_checked_while_its_caller_queues() {
+    let mut pool = pool(|config| {
+        config.check_policy = CheckPolicy::IdleFor(Duration::from_millis(100));
+    });
+    let conn = lent(&mut pool, 1).remove(0);
+    let _ = give_back(&mut pool, conn, 0);
+    let (key, mut begun) = wait(&mut pool, 101, 1000);
+    assert_eq!((begun.check.len(), begun.connect), (1, 0));
+    let live = begun.check.remove(0);
+    let (rejected, _) = fx(|fx| pool.passed(live, Stage::Checking, true, at(102), fx));
+    assert!(rejected.is_none());
+    assert_eq!(served(&mut pool, key).connection, 1);
+}
+
+#[test]
+fn nobody_waits_for_a_check_beside_a_fit_connection() {
+    let mut pool = pool(|config| {
+        config.check_policy = CheckPolicy::IdleFor(Duration::from_millis(100));
+        config.idle_order = IdleOrder::Fifo;
+    });
+    let mut held = lent(&mut pool, 2);
+    let _ = give_back(&mut pool, held.remove(0), 0);
+    let _ = give_back(&mut pool, held.remove(0), 150);
+    let (joined, begun) = fx(|fx| pool.join(at(160), at(1000), &mut waker(), fx));
+    let Join::Queued(key) = joined else {
+        panic!("the first in order is stale, so the caller joins the queue");
+    };
+    assert_eq!(begun.check.len(), 1, "the stale one is checked");
+    assert_eq!(
+        served(&mut pool, key).connection,
+        2,
+        "and the fit one lent meanwhile"
+    );
+}
+
+#[test]
+fn closing_answers_all_and_is_over_with_the_last_place() {
+    let mut pool = pool(|_| {});
+    let mut held = lent(&mut pool, 2);
+    let _ = give_back(&mut pool, held.remove(0), 1);
+    let (_, fx_close) = fx(|fx| pool.close(fx));
+    assert_eq!(fx_close.close.len(), 1);
+    assert!(!fx_close.drained);
+    let (joined, _) = fx(|fx| pool.join(at(2), at(9), &mut waker(), fx));
+    assert!(matches!(joined, Join::Closed));
+    let (returned, _) = fx(|fx| pool.returned(held.remove(0), Verdict::Clean, at(2), fx));
+    assert!(matches!(
+        returned,
+        Returned::Close(_, CloseReason::Shutdown)
+    ));
+    let over = |pool: &mut Pool| {
+        fx(|fx| pool.given_back(Stage::Closing, CloseReason::Shutdown, at(3), fx))
+            .1
+            .drained
+    };
+    assert!(!over(&mut pool));
+    assert!(over(&mut pool));
+}
+
+#[test]
+fn coarse_time_is_used_only_with_credit() {
+    let mut pool = pool(|_| {});
+    let conn = lent(&mut pool, 1).remove(0);
+    let _ = give_back(&mut pool, conn, 1);
+    let conn = pool
+        .lend()
+        .expect("a reading less than a tick ago lends credit");
+    assert!(pool.put_back(conn).is_err(), "one credit, and it is spent");
+    let (_, gone) = fx(|fx| pool.keeper_gone(fx));
+    drop(gone);
+    assert!(pool.lend().is_none(), "nobody keeps the time");
+}

@@ -1,0 +1,321 @@
+//! A long random walk over the transitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+
+/// One random operation after another, with all that follows from it done at random times, and
+/// the invariants asserted in every state.
+#[test]
+fn a_random_walk_keeps_the_invariants_and_loses_nothing() {
+    for seed in 0..400 {
+        Walk::new(seed).run(300);
+    }
+}
+
+struct Walk {
+    rng: fastrand::Rng,
+    pool: Pool,
+    now: u64,
+    made: u32,
+    gone: u32,
+    connecting: Vec<u64>,
+    checking: Vec<Box<Live<u32>>>,
+    recycling: Vec<Box<Live<u32>>>,
+    closing: Vec<(Box<Live<u32>>, CloseReason)>,
+    held: Vec<Box<Live<u32>>>,
+    waiting: Vec<usize>,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let max_size = rng.usize(1..4);
+        let pool = pool(|config| {
+            config.max_size = max_size;
+            config.min_idle = rng.usize(0..=max_size);
+            config.max_idle = rng.bool().then(|| config.min_idle + rng.usize(0..2));
+            config.connect_concurrency = rng.bool().then_some(1);
+            config.max_uses = rng.bool().then_some(3);
+            config.idle_timeout = rng.bool().then_some(Duration::from_millis(300));
+            config.max_lifetime = rng.bool().then_some(Duration::from_millis(500));
+            config.check_policy = match rng.u8(0..3) {
+                0 => CheckPolicy::Always,
+                1 => CheckPolicy::IdleFor(Duration::from_millis(200)),
+                _ => CheckPolicy::Never,
+            };
+            if rng.bool() {
+                config.connect_policy = ConnectPolicy::FailFast;
+            }
+            if rng.bool() {
+                config.idle_order = IdleOrder::Fifo;
+            }
+        });
+        Walk {
+            rng,
+            pool,
+            now: 0,
+            made: 0,
+            gone: 0,
+            connecting: Vec::new(),
+            checking: Vec::new(),
+            recycling: Vec::new(),
+            closing: Vec::new(),
+            held: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn run(mut self, steps: usize) {
+        for _ in 0..steps {
+            self.now += self.rng.u64(0..40);
+            self.step();
+            self.assert_ledger();
+        }
+        self.settle();
+        self.finish();
+    }
+
+    /// From wherever it got to, the pool serves everybody once things go well again.
+    fn settle(&mut self) {
+        let mut fx = Fx::new();
+        self.pool.resize(2, at(self.now), &mut fx);
+        self.take(fx);
+        for _ in 0..200 {
+            self.now += 50;
+            let now = at(self.now);
+            let mut fx = Fx::new();
+            for _ in std::mem::take(&mut self.connecting) {
+                self.made += 1;
+                let rejected = self.pool.connected(self.made, now, &mut fx);
+                self.reject(rejected);
+            }
+            for live in std::mem::take(&mut self.checking) {
+                let rejected = self.pool.passed(live, Stage::Checking, true, now, &mut fx);
+                self.reject(rejected);
+            }
+            for live in std::mem::take(&mut self.recycling) {
+                let rejected = self.pool.passed(live, Stage::Recycling, true, now, &mut fx);
+                self.reject(rejected);
+            }
+            for (_, reason) in std::mem::take(&mut self.closing) {
+                self.gone += 1;
+                self.pool.given_back(Stage::Closing, reason, now, &mut fx);
+            }
+            for live in std::mem::take(&mut self.held) {
+                match self.pool.returned(live, Verdict::Clean, now, &mut fx) {
+                    Returned::Close(live, reason) => self.closing.push((live, reason)),
+                    Returned::Recycle(_) => panic!("it was clean"),
+                    Returned::Kept => {}
+                }
+            }
+            let _ = self.pool.keep(now, &mut fx);
+            self.take(fx);
+            for key in std::mem::take(&mut self.waiting) {
+                self.poll(key);
+            }
+            self.assert_ledger();
+            if self.waiting.is_empty() && self.held.is_empty() {
+                return;
+            }
+        }
+        panic!("{} still wait: {:?}", self.waiting.len(), self.pool);
+    }
+
+    fn poll(&mut self, key: usize) {
+        match self.pool.poll_waiter(key, &mut waker()) {
+            Turn::Over(Outcome::Connection(live)) => self.held.push(live),
+            Turn::Over(_) => {}
+            Turn::Wait { drive, .. } => {
+                if drive {
+                    self.connecting.push(self.pool.step());
+                }
+                self.waiting.push(key);
+            }
+        }
+    }
+
+    fn take(&mut self, fx: Fx) {
+        self.connecting.extend((0..fx.connect).map(|_| fx.step));
+        self.checking.extend(fx.check);
+        self.closing.extend(fx.close);
+    }
+
+    fn reject(&mut self, rejected: Option<(Box<Live<u32>>, CloseReason)>) {
+        self.closing.extend(rejected);
+    }
+
+    fn pick<T>(rng: &mut fastrand::Rng, from: &mut Vec<T>) -> Option<T> {
+        (!from.is_empty()).then(|| from.swap_remove(rng.usize(0..from.len())))
+    }
+
+    fn step(&mut self) {
+        let now = at(self.now);
+        let rng = &mut self.rng;
+        let mut fx = Fx::new();
+        match rng.u8(0..16) {
+            0..=2 => {
+                let deadline = match rng.bool() {
+                    true => now.after(Duration::from_millis(rng.u64(1..400))),
+                    false => Moment::NEVER,
+                };
+                match self.pool.join(now, deadline, &mut waker(), &mut fx) {
+                    Join::Served(live) => self.held.push(live),
+                    Join::Queued(key) => self.waiting.push(key),
+                    Join::Closed => {}
+                }
+            }
+            3 => self.held.extend(self.pool.lend()),
+            4..=5 => {
+                if let Some(live) = Self::pick(rng, &mut self.held) {
+                    let live = match self.pool.put_back(live) {
+                        Ok(_) => return,
+                        Err(live) => live,
+                    };
+                    let verdict = match rng.u8(0..4) {
+                        0 => Verdict::Dirty,
+                        1 => Verdict::Condemned(CloseReason::Broken),
+                        _ => Verdict::Clean,
+                    };
+                    match self.pool.returned(live, verdict, now, &mut fx) {
+                        Returned::Kept => {}
+                        Returned::Recycle(live) => self.recycling.push(live),
+                        Returned::Close(live, reason) => self.closing.push((live, reason)),
+                    }
+                }
+            }
+            6 => {
+                if let Some(_detached) = Self::pick(rng, &mut self.held) {
+                    self.gone += 1;
+                    self.pool.detached(now, &mut fx);
+                }
+            }
+            7 => {
+                if let Some(step) = Self::pick(rng, &mut self.connecting) {
+                    self.made += 1;
+                    let id = self.made;
+                    let _ = step;
+                    let rejected = self.pool.connected(id, now, &mut fx);
+                    self.reject(rejected);
+                }
+            }
+            8 => {
+                if let Some(step) = Self::pick(rng, &mut self.connecting) {
+                    let permanent = rng.u8(0..4) == 0;
+                    let error = ConnectError::Failed(Arc::new("refused"));
+                    self.pool
+                        .connect_failed(step, error, permanent, now, &mut fx);
+                }
+            }
+            9 => {
+                let (stage, reason) = match rng.u8(0..4) {
+                    0 if Self::pick(rng, &mut self.connecting).is_some() => {
+                        (Stage::Connecting, CloseReason::Shutdown)
+                    }
+                    1 if Self::pick(rng, &mut self.checking).is_some() => {
+                        (Stage::Checking, CloseReason::CheckFailed)
+                    }
+                    2 if Self::pick(rng, &mut self.recycling).is_some() => {
+                        (Stage::Recycling, CloseReason::RecycleFailed)
+                    }
+                    _ => match Self::pick(rng, &mut self.closing) {
+                        Some((_, reason)) => (Stage::Closing, reason),
+                        None => return,
+                    },
+                };
+                self.gone += u32::from(stage != Stage::Connecting);
+                self.pool.given_back(stage, reason, now, &mut fx);
+            }
+            10 => {
+                let from = match rng.bool() {
+                    true => (Self::pick(rng, &mut self.checking), Stage::Checking),
+                    false => (Self::pick(rng, &mut self.recycling), Stage::Recycling),
+                };
+                if let (Some(live), stage) = from {
+                    if rng.bool() {
+                        let rejected = self.pool.passed(live, stage, true, now, &mut fx);
+                        self.reject(rejected);
+                    } else {
+                        self.pool.condemned(stage, now, &mut fx);
+                        self.closing.push((live, CloseReason::CheckFailed));
+                    }
+                }
+            }
+            11 => {
+                if let Some(key) = Self::pick(rng, &mut self.waiting) {
+                    self.pool.cancel(key, now, &mut fx);
+                }
+            }
+            12..=13 => {
+                if let Some(key) = Self::pick(rng, &mut self.waiting) {
+                    self.poll(key);
+                }
+            }
+            14 => {
+                let _ = self.pool.keep(now, &mut fx);
+            }
+            _ => {
+                let size = rng.usize(0..4);
+                self.pool.resize(size, now, &mut fx);
+            }
+        }
+        self.take(fx);
+    }
+
+    fn assert_ledger(&self) {
+        self.pool.check();
+        let status = self.pool.status(at(self.now));
+        assert_eq!(status.connecting, self.connecting.len());
+        assert_eq!(status.checking, self.checking.len());
+        assert_eq!(status.recycling, self.recycling.len());
+        assert_eq!(status.closing, self.closing.len());
+        let live = status.size - status.connecting;
+        assert_eq!(
+            self.made - self.gone,
+            u32::try_from(live).unwrap_or(u32::MAX)
+        );
+        assert!(
+            status.in_use >= self.held.len(),
+            "granted ones count as lent"
+        );
+    }
+
+    /// Closes the pool, gives everything back, and finds nothing left.
+    fn finish(mut self) {
+        let mut fx = Fx::new();
+        self.pool.close(&mut fx);
+        self.take(fx);
+        let now = at(self.now);
+        while let Some(key) = self.waiting.pop() {
+            match self.pool.poll_waiter(key, &mut None) {
+                Turn::Over(Outcome::Connection(live)) => self.held.push(live),
+                Turn::Over(_) => {}
+                Turn::Wait { .. } => panic!("a waiter of a closed pool was not told"),
+            }
+        }
+        let mut fx = Fx::new();
+        for _ in self.connecting.drain(..) {
+            let refused = ConnectError::TimedOut;
+            self.pool.connect_failed(0, refused, false, now, &mut fx);
+        }
+        for live in self.held.drain(..) {
+            match self.pool.returned(live, Verdict::Clean, now, &mut fx) {
+                Returned::Close(live, reason) => self.closing.push((live, reason)),
+                other => panic!("a closed pool keeps nothing: {other:?}"),
+            }
+        }
+        let stages = [
+            (Stage::Checking, self.checking.len()),
+            (Stage::Recycling, self.recycling.len()),
+            (Stage::Closing, self.closing.len()),
+        ];
+        for (stage, number) in stages {
+            for _ in 0..number {
+                self.pool
+                    .given_back(stage, CloseReason::Shutdown, now, &mut fx);
+            }
+        }
+        assert_eq!(self.pool.size(), 0);
+    }
+}
