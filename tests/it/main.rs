@@ -1,1 +1,7 @@
-mod smoke;
+//! The behaviour of a pool.
+
+// In a test, an unwrap is an assertion.
+#![allow(clippy::unwrap_used)]
+
+mod laws;
+mod support;

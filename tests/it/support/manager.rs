@@ -1,0 +1,311 @@
+//! The scripted manager, and the connections that it makes.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::{Arc, OnceLock};
+
+use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime};
+
+use super::ledger::{At, Ledger};
+use super::script::{End, Gate, Script};
+
+/// What the scripts of a [`Scripted`] manager call an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) permanent: bool,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused")
+    }
+}
+
+impl Error for Refused {}
+
+/// What a manager is to do, and what it and its connections have done. Shared between the test
+/// and the manager.
+#[derive(Debug)]
+pub(crate) struct Stagecraft {
+    pub(crate) ledger: Ledger,
+    pub(crate) connects: Script,
+    pub(crate) checks: Script,
+    pub(crate) inspects: Script,
+    pub(crate) recycles: Script,
+    pub(crate) closes: Script,
+    /// Opened when the test is over.
+    over: Gate,
+}
+
+impl Stagecraft {
+    pub(super) fn new() -> Self {
+        Stagecraft {
+            ledger: Ledger::default(),
+            connects: Script::new(),
+            checks: Script::new(),
+            inspects: Script::new(),
+            recycles: Script::new(),
+            closes: Script::new(),
+            over: Gate::new(),
+        }
+    }
+
+    /// The test is over: what hangs ends, and from now on everything succeeds.
+    pub(super) fn let_go(&self) {
+        for script in [
+            &self.connects,
+            &self.checks,
+            &self.inspects,
+            &self.recycles,
+            &self.closes,
+        ] {
+            script.end();
+        }
+        self.over.open();
+    }
+}
+
+/// A manager that does as it is told.
+pub(crate) struct Scripted {
+    stage: Arc<Stagecraft>,
+    runtime: OnceLock<Arc<dyn Runtime>>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripted").finish_non_exhaustive()
+    }
+}
+
+impl Scripted {
+    pub(super) fn new(stage: &Arc<Stagecraft>) -> Self {
+        stage.ledger.manager_made();
+        Scripted {
+            stage: Arc::clone(stage),
+            runtime: OnceLock::new(),
+        }
+    }
+
+    async fn play(&self, script: &Script) -> Result<(), Refused> {
+        let step = script.called();
+        match step.play(self.runtime.get(), &self.stage.over).await {
+            End::Ok => Ok(()),
+            End::Err => Err(Refused { permanent: false }),
+            End::Permanent => Err(Refused { permanent: true }),
+            End::Panic => scripted_panic(),
+        }
+    }
+
+    /// Runs a check or recycling; until it has succeeded the connection's state is unknown.
+    async fn examine(&self, id: usize, at: At, script: &Script) -> Result<(), Refused> {
+        let ledger = &self.stage.ledger;
+        ledger.pass(id, &[At::Pool], at);
+        let mut doubt = Doubt {
+            ledger,
+            id,
+            at,
+            dispelled: false,
+        };
+        let result = self.play(script).await;
+        doubt.dispelled = result.is_ok();
+        result
+    }
+}
+
+/// A panic that the panic hook does not report.
+fn scripted_panic() -> ! {
+    resume_unwind(Box::new("as the script says"))
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.stage.ledger.manager_gone();
+    }
+}
+
+impl Manager for Scripted {
+    type Connection = Conn;
+    type Error = Refused;
+
+    async fn connect(&self) -> Result<Conn, Refused> {
+        let attempt = Attempt::begin(&self.stage.ledger);
+        self.play(&self.stage.connects).await?;
+        // Counted as over first: one place is not to be counted as two.
+        drop(attempt);
+        Ok(Conn::new(&self.stage, At::Pool))
+    }
+
+    async fn check(&self, conn: &mut Conn, _: &Metrics) -> Result<(), Refused> {
+        self.examine(conn.id, At::Check, &self.stage.checks).await
+    }
+
+    fn inspect(&self, conn: &mut Conn) -> Condition {
+        match self.stage.inspects.called().end() {
+            End::Ok => conn.condition,
+            End::Err | End::Permanent => Condition::Broken,
+            End::Panic => scripted_panic(),
+        }
+    }
+
+    async fn recycle(&self, conn: &mut Conn) -> Result<(), Refused> {
+        self.examine(conn.id, At::Recycling, &self.stage.recycles)
+            .await?;
+        conn.condition = Condition::Clean;
+        conn.session.clear();
+        Ok(())
+    }
+
+    async fn close(&self, conn: Conn) {
+        let from = [At::Pool, At::Check, At::Recycling];
+        self.stage.ledger.pass(conn.id, &from, At::Closing);
+        // There is nobody to tell of an error.
+        let _ = self.play(&self.stage.closes).await;
+    }
+
+    fn is_permanent(&self, error: &Refused) -> bool {
+        error.permanent
+    }
+
+    fn attach(&self, runtime: &Arc<dyn Runtime>) {
+        let _ = self.runtime.set(Arc::clone(runtime));
+    }
+}
+
+/// An attempt to connect under way.
+struct Attempt<'a>(&'a Ledger);
+
+impl<'a> Attempt<'a> {
+    fn begin(ledger: &'a Ledger) -> Self {
+        ledger.connect_begun();
+        Attempt(ledger)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.0.connect_over();
+    }
+}
+
+/// A check or recycling under way.
+struct Doubt<'a> {
+    ledger: &'a Ledger,
+    id: usize,
+    at: At,
+    dispelled: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        self.ledger.pass(self.id, &[self.at], At::Pool);
+        if !self.dispelled {
+            self.ledger.condemn(self.id);
+        }
+    }
+}
+
+/// A connection that is written down in the ledger.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    id: usize,
+    stage: Arc<Stagecraft>,
+    /// What `inspect` will find, unless its script says otherwise.
+    pub(crate) condition: Condition,
+    /// What a holder leaves behind; recycling clears it.
+    pub(crate) session: String,
+    /// The destructor panics.
+    pub(crate) panics_when_dropped: bool,
+}
+
+impl Conn {
+    pub(super) fn new(stage: &Arc<Stagecraft>, at: At) -> Self {
+        Conn {
+            id: stage.ledger.made(at),
+            stage: Arc::clone(stage),
+            condition: Condition::Clean,
+            session: String::new(),
+            panics_when_dropped: false,
+        }
+    }
+
+    /// Numbered from 0 in the order in which they were made.
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.stage.ledger.destroyed(self.id);
+        if self.panics_when_dropped && !std::thread::panicking() {
+            scripted_panic();
+        }
+    }
+}
+
+/// A connection on loan, written down as such. Use it as one uses the guard that it wraps.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    // `None` once it is on its way back.
+    guard: Option<PooledConnection<Scripted>>,
+}
+
+impl Lent {
+    pub(super) fn new(guard: PooledConnection<Scripted>) -> Self {
+        guard.stage.ledger.pass(guard.id, &[At::Pool], At::Holder);
+        Lent { guard: Some(guard) }
+    }
+
+    /// Back to the bare guard; the ledger takes it for returned.
+    pub(crate) fn into_guard(mut self) -> PooledConnection<Scripted> {
+        self.hand_in(At::Pool)
+    }
+
+    /// [`PooledConnection::discard`].
+    pub(crate) fn discard(mut self) {
+        PooledConnection::discard(self.hand_in(At::Pool));
+    }
+
+    /// [`PooledConnection::detach`].
+    pub(crate) fn detach(mut self) -> Conn {
+        PooledConnection::detach(self.hand_in(At::Detached))
+    }
+
+    /// [`PooledConnection::metrics`].
+    pub(crate) fn metrics(&self) -> Metrics {
+        PooledConnection::metrics(self.guard())
+    }
+
+    fn guard(&self) -> &PooledConnection<Scripted> {
+        self.guard.as_ref().expect("it is still here")
+    }
+
+    fn hand_in(&mut self, to: At) -> PooledConnection<Scripted> {
+        let guard = self.guard.take().expect("it is still here");
+        guard.stage.ledger.pass(guard.id, &[At::Holder], to);
+        guard
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.guard.is_some() {
+            drop(self.hand_in(At::Pool));
+        }
+    }
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        self.guard()
+    }
+}
+
+impl std::ops::DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.guard.as_mut().expect("it is still here")
+    }
+}

@@ -1,0 +1,518 @@
+//! Where a law is tried: a way to run tasks, a clock, a scripted manager, its pools.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, Location, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_lite::FutureExt;
+use watertight::{
+    AcquireError, Builder, Pool, PooledConnection, Runtime, Statistics, Timer, WeakPool,
+};
+
+use super::executor::Virtual;
+use super::ledger::{At, Ledger};
+use super::manager::{Conn, Lent, Refused, Scripted, Stagecraft};
+use super::mode::Scene;
+use super::script::{Gate, Script};
+
+/// On a real clock, an event that should have come by then never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Everything that a law needs, in any mode. Cloning it makes another handle.
+#[derive(Clone)]
+pub(crate) struct World {
+    scene: Scene,
+    stage: Arc<Stagecraft>,
+    pools: Arc<Mutex<Vec<Registered>>>,
+    siblings: Arc<Mutex<Vec<World>>>,
+}
+
+/// A pool that is to be audited when the test is over.
+enum Registered {
+    /// It stays open until then.
+    Kept(Pool<Scripted>),
+    /// The test's own handles decide.
+    Lone(WeakPool<Scripted>),
+}
+
+impl World {
+    pub(super) fn new(scene: Scene) -> Self {
+        World {
+            scene,
+            stage: Arc::new(Stagecraft::new()),
+            pools: Arc::default(),
+            siblings: Arc::default(),
+        }
+    }
+
+    /// A test that drives the virtual clock itself; the ledger is checked at the end.
+    pub(crate) fn by_hand(test: impl FnOnce(&World, &Virtual)) {
+        World::by_hand_on(Virtual::new(), test);
+    }
+
+    /// As [`by_hand`](World::by_hand), on this runtime.
+    pub(crate) fn by_hand_on(runtime: Virtual, test: impl FnOnce(&World, &Virtual)) {
+        let world = World::new(Scene::Virtual(runtime.clone()));
+        test(&world, &runtime);
+        runtime.block_on(world.finish());
+    }
+
+    /// The same surroundings, with a manager and a ledger of its own: for a second pool.
+    pub(crate) fn sibling(&self) -> World {
+        let sibling = World::new(self.scene.clone());
+        lock(&self.siblings).push(sibling.clone());
+        sibling
+    }
+
+    /// Builds a pool and keeps it open until the test is over.
+    pub(crate) fn pool(
+        &self,
+        configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>,
+    ) -> LawPool {
+        let pool = self.build(configure);
+        lock(&self.pools).push(Registered::Kept(pool.pool.clone()));
+        pool
+    }
+
+    /// Builds a pool that ends when the test drops its last handle.
+    pub(crate) fn lone_pool(
+        &self,
+        configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>,
+    ) -> LawPool {
+        let pool = self.build(configure);
+        lock(&self.pools).push(Registered::Lone(pool.pool.downgrade()));
+        pool
+    }
+
+    fn build(&self, configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>) -> LawPool {
+        self.ledger().set_limit(usize::MAX);
+        let builder = configure(self.builder());
+        let pool = builder.build().expect("the settings make sense");
+        self.ledger().set_limit(pool.status().max_size);
+        LawPool {
+            pool,
+            stage: Arc::clone(&self.stage),
+            blocking: self.scene.blocks(),
+        }
+    }
+
+    /// A builder with the manager and the runtime set, for pools that are not to be built.
+    pub(crate) fn builder(&self) -> Builder<Scripted> {
+        let builder = Pool::builder(Scripted::new(&self.stage));
+        match self.scene.explicit_runtime() {
+            Some(runtime) => builder.runtime(runtime),
+            None => builder,
+        }
+    }
+
+    /// What `connect` does.
+    pub(crate) fn connects(&self) -> &Script {
+        &self.stage.connects
+    }
+
+    /// What `check` does.
+    pub(crate) fn checks(&self) -> &Script {
+        &self.stage.checks
+    }
+
+    /// What `inspect` does. It never waits; `ok` finds the connection's own
+    /// [`condition`](Conn::condition), `err` finds it broken.
+    pub(crate) fn inspects(&self) -> &Script {
+        &self.stage.inspects
+    }
+
+    /// What `recycle` does.
+    pub(crate) fn recycles(&self) -> &Script {
+        &self.stage.recycles
+    }
+
+    /// What `close` does.
+    pub(crate) fn closes(&self) -> &Script {
+        &self.stage.closes
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.stage.ledger
+    }
+
+    /// A connection that was made without the pool.
+    pub(crate) fn connection_from_elsewhere(&self) -> Conn {
+        Conn::new(&self.stage, At::Detached)
+    }
+
+    /// So many milliseconds of the law's: exact on the virtual clock, a tenth on a real one.
+    pub(crate) fn ms(&self, milliseconds: u64) -> Duration {
+        let virtual_time = Duration::from_millis(milliseconds);
+        match self.scene {
+            Scene::Virtual(_) => virtual_time,
+            _ => virtual_time / 10,
+        }
+    }
+
+    /// The virtual clock, if that is what this runs on.
+    pub(crate) fn virtual_time(&self) -> Option<&Virtual> {
+        match &self.scene {
+            Scene::Virtual(runtime) => Some(runtime),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<dyn Runtime> {
+        self.scene.runtime()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime().now()
+    }
+
+    /// Sleeps so many milliseconds of the law's.
+    pub(crate) async fn sleep(&self, milliseconds: u64) {
+        let runtime = self.runtime();
+        let at = runtime.now() + self.ms(milliseconds);
+        runtime.sleep_until(at).await;
+    }
+
+    /// Starts to measure time.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch {
+            world: self.clone(),
+            start: self.now(),
+        }
+    }
+
+    /// Runs everything that can run until all is quiet. On a real clock, gives it a while.
+    pub(crate) async fn settle(&self) {
+        match &self.scene {
+            Scene::Virtual(runtime) => runtime.settled().await,
+            _ => self.sleep(50).await,
+        }
+    }
+
+    /// Settles, then asserts that the condition holds. On a real clock, waits until it does.
+    #[track_caller]
+    pub(crate) fn until(
+        &self,
+        condition: impl Fn() -> bool + Send,
+    ) -> impl Future<Output = ()> + Send {
+        let place = Location::caller();
+        async move {
+            assert!(self.comes_true(condition).await, "not so at {place}");
+        }
+    }
+
+    async fn comes_true(&self, condition: impl Fn() -> bool + Send) -> bool {
+        if let Scene::Virtual(runtime) = &self.scene {
+            runtime.settled().await;
+            return condition();
+        }
+        let start = self.now();
+        while !condition() {
+            if self.now() > start + PATIENCE {
+                return false;
+            }
+            self.sleep(5).await;
+        }
+        true
+    }
+
+    /// Runs a task, or for the sync facade a thread, at the same time as this one.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        let (send, result) = async_channel::bounded(1);
+        let aborted = Gate::new();
+        let gate = aborted.clone();
+        self.scene.spawn(Box::pin(async move {
+            let run = AssertUnwindSafe(async { Some(task.await) }).catch_unwind();
+            let abort = async {
+                gate.passed().await;
+                Ok(None)
+            };
+            let outcome = futures_lite::future::or(abort, run).await;
+            let _ = send.send(outcome).await;
+        }));
+        Task {
+            result: Box::pin(async move { result.recv().await.ok() }),
+            aborted,
+        }
+    }
+
+    /// The end of the test: the books are balanced, the pools are closed, and nothing is left.
+    pub(super) async fn finish(self) {
+        let siblings = std::mem::take(&mut *lock(&self.siblings));
+        for sibling in siblings {
+            Box::pin(sibling.finish()).await;
+        }
+        let pools = std::mem::take(&mut *lock(&self.pools));
+        let mut politely = true;
+        for pool in &pools {
+            self.balance(pool).await;
+        }
+        self.stage.let_go();
+        for pool in pools {
+            politely &= self.shut(pool).await;
+        }
+        self.leave_nothing(politely).await;
+    }
+
+    /// Waits until the pool and the ledger agree.
+    async fn balance(&self, registered: &Registered) {
+        let Some(pool) = registered.open() else {
+            return;
+        };
+        let agree = self.comes_true(|| self.agrees(&pool)).await;
+        let (status, count) = (pool.status(), self.ledger().count());
+        assert!(agree, "the books differ: {status:?}, {count:?}");
+    }
+
+    fn agrees(&self, pool: &Pool<Scripted>) -> bool {
+        let count = self.ledger().count();
+        let status = pool.status();
+        let in_pool = status.idle + status.in_use + status.checking;
+        let placed = in_pool + status.recycling + status.closing;
+        let lost_tasks = self.scene.loses_tasks();
+        status.waiting == 0
+            && status.size == placed + status.connecting
+            && count.made == count.closed + count.detached + count.live
+            && count.live == placed
+            && count.held <= status.in_use
+            && (count.connecting == status.connecting || lost_tasks)
+    }
+
+    /// Closes the pool. Returns whether its runtime ran every task.
+    async fn shut(&self, registered: Registered) -> bool {
+        let Some(pool) = registered.open() else {
+            return !self.scene.loses_tasks();
+        };
+        drop(registered);
+        pool.close().await;
+        let status = pool.status();
+        assert_eq!(status.size, 0, "left after closing: {status:?}");
+        assert_eq!(status.waiting, 0, "left after closing: {status:?}");
+        self.compare(&pool.statistics());
+        !self.scene.loses_tasks()
+    }
+
+    fn compare(&self, statistics: &Statistics) {
+        let count = self.ledger().count();
+        let in_all = statistics.connects + statistics.adopted;
+        let closes = statistics.closes;
+        assert_eq!(closes.total(), in_all, "closes do not add up: {closes:?}");
+        assert!(in_all <= count.made as u64, "more connections than made");
+        assert!(closes.detached <= count.detached as u64);
+    }
+
+    /// No task, timer, manager or connection may be left.
+    async fn leave_nothing(&self, politely: bool) {
+        let gone = self.comes_true(|| self.ledger().managers() == 0).await;
+        assert!(gone, "something keeps a closed pool alive");
+        if let Scene::Virtual(runtime) = &self.scene {
+            assert_eq!(runtime.tasks(), 0, "tasks are left");
+            assert_eq!(runtime.timers(), 0, "timers are left");
+        }
+        self.ledger().assert_all_gone(politely);
+        self.ledger().assert_clean();
+    }
+}
+
+impl Registered {
+    fn open(&self) -> Option<Pool<Scripted>> {
+        match self {
+            Registered::Kept(pool) => Some(pool.clone()),
+            Registered::Lone(pool) => pool.upgrade(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How an acquire ends.
+pub(crate) type Acquired = Result<Lent, AcquireError<Refused>>;
+
+/// A pool whose loans are written down. In the mode of the sync facade its verbs block.
+#[derive(Clone)]
+pub(crate) struct LawPool {
+    pool: Pool<Scripted>,
+    stage: Arc<Stagecraft>,
+    blocking: bool,
+}
+
+impl LawPool {
+    /// [`Pool::acquire`].
+    pub(crate) async fn acquire(&self) -> Acquired {
+        let acquired = match self.blocking {
+            true => self.pool.sync().acquire(),
+            false => self.pool.acquire().await,
+        };
+        acquired.map(Lent::new)
+    }
+
+    /// [`Pool::acquire_timeout`].
+    pub(crate) async fn acquire_timeout(&self, timeout: Duration) -> Acquired {
+        let acquired = match self.blocking {
+            true => self.pool.sync().acquire_timeout(timeout),
+            false => self.pool.acquire_timeout(timeout).await,
+        };
+        acquired.map(Lent::new)
+    }
+
+    /// [`Pool::try_acquire`].
+    pub(crate) fn try_acquire(&self) -> Option<Lent> {
+        self.pool.try_acquire().map(Lent::new)
+    }
+
+    /// Acquires `n` connections, one after the other.
+    pub(crate) async fn acquire_many(&self, n: usize) -> Vec<Lent> {
+        let mut held = Vec::new();
+        for _ in 0..n {
+            held.push(self.acquire().await.expect("there is a place"));
+        }
+        held
+    }
+
+    /// [`PooledConnection::release`].
+    pub(crate) async fn release(&self, lent: Lent) {
+        let guard = lent.into_guard();
+        match self.blocking {
+            true => self.pool.sync().release(guard),
+            false => PooledConnection::release(guard).await,
+        }
+    }
+
+    /// [`Pool::fill`].
+    pub(crate) async fn fill(&self) -> Result<(), AcquireError<Refused>> {
+        match self.blocking {
+            true => self.pool.sync().fill(),
+            false => self.pool.fill().await,
+        }
+    }
+
+    /// [`Pool::close`]; closing begins with the call in the modes that do not block.
+    pub(crate) fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.blocking {
+            let pool = self.pool.sync();
+            return Box::pin(async move { pool.close() });
+        }
+        Box::pin(self.pool.close())
+    }
+
+    /// [`Pool::close_within`].
+    pub(crate) async fn close_within(&self, grace: Duration) -> usize {
+        match self.blocking {
+            true => self.pool.sync().close_within(grace),
+            false => self.pool.close_within(grace).await,
+        }
+    }
+
+    /// [`Pool::adopt`].
+    pub(crate) fn adopt(&self, conn: Conn) -> Result<(), Conn> {
+        let ledger = &self.stage.ledger;
+        ledger.pass(conn.id(), &[At::Detached], At::Pool);
+        match self.pool.adopt(conn) {
+            Ok(()) => {
+                ledger.adopted();
+                Ok(())
+            }
+            Err(conn) => {
+                ledger.pass(conn.id(), &[At::Pool], At::Detached);
+                Err(conn)
+            }
+        }
+    }
+
+    /// [`Pool::resize`]. After a shrink, what is over the new limit is lawful until it is closed.
+    pub(crate) fn resize(&self, max_size: usize) {
+        let ledger = &self.stage.ledger;
+        ledger.set_limit(usize::MAX);
+        self.pool.resize(max_size);
+        ledger.set_limit(max_size.max(self.pool.status().size));
+    }
+}
+
+impl Deref for LawPool {
+    type Target = Pool<Scripted>;
+
+    fn deref(&self) -> &Pool<Scripted> {
+        &self.pool
+    }
+}
+
+/// A task that was spawned. Await it for its result; a panic in it goes on here. Dropping it lets
+/// the task run on.
+pub(crate) struct Task<T> {
+    result: Pin<Box<dyn Future<Output = Option<Outcome<T>>> + Send>>,
+    aborted: Gate,
+}
+
+/// `Ok(None)` if it was aborted, `Err` if it panicked.
+type Outcome<T> = std::thread::Result<Option<T>>;
+
+impl<T> Task<T> {
+    /// Drops the task where it stands; resolves when that has been done.
+    pub(crate) async fn abort(self) {
+        self.aborted.open();
+        self.result.await;
+    }
+}
+
+// Nothing in it is pinned in place.
+impl<T> Unpin for Task<T> {}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.result.as_mut().poll(cx).map(|result| match result {
+            Some(Ok(Some(value))) => value,
+            Some(Err(panic)) => resume_unwind(panic),
+            Some(Ok(None)) | None => panic!("the task was dropped"),
+        })
+    }
+}
+
+/// Awaits all of them, in order.
+pub(crate) async fn join<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await);
+    }
+    results
+}
+
+/// Measures how long something took, in milliseconds of the law's.
+pub(crate) struct Stopwatch {
+    world: World,
+    start: Instant,
+}
+
+impl Stopwatch {
+    fn elapsed(&self) -> Duration {
+        self.world.now() - self.start
+    }
+
+    /// Asserts that it is this late: exactly on the virtual clock; on a real one, not earlier and
+    /// not absurdly later.
+    #[track_caller]
+    pub(crate) fn assert_at(&self, milliseconds: u64) {
+        self.assert_within(milliseconds, milliseconds);
+    }
+
+    /// Asserts that it is between these two, inclusive; on a real clock the end is far away.
+    #[track_caller]
+    pub(crate) fn assert_within(&self, from: u64, to: u64) {
+        let elapsed = self.elapsed();
+        let slack = match self.world.scene {
+            Scene::Virtual(_) => Duration::ZERO,
+            _ => PATIENCE,
+        };
+        assert!(elapsed >= self.world.ms(from), "too early: {elapsed:?}");
+        assert!(elapsed <= self.world.ms(to) + slack, "late: {elapsed:?}");
+    }
+}
