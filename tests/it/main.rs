@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod laws;
+mod seed;
 mod support;

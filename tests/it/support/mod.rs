@@ -47,6 +47,9 @@ mod mode;
 mod script;
 mod world;
 
+#[cfg(not(any(feature = "smol", feature = "tokio")))]
+pub(crate) use self::mode::Custom;
+
 #[allow(unused_imports)]
 pub(crate) use self::{
     executor::Virtual,

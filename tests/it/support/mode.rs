@@ -99,7 +99,7 @@ fn background() -> Arc<dyn Runtime> {
 
 /// A runtime that the crate does not know.
 #[cfg(not(any(feature = "smol", feature = "tokio")))]
-struct Custom;
+pub(crate) struct Custom;
 
 #[cfg(not(any(feature = "smol", feature = "tokio")))]
 impl Spawner for Custom {
