@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::acquire::{self, Acquire};
@@ -204,11 +205,17 @@ impl<M: Manager> Pool<M> {
             let Some(live) = &held.live else {
                 continue;
             };
-            if predicate(&live.connection, &metrics) {
-                held.put_aside_back();
-            } else {
-                held.close_in_background(reason);
-                removed += 1;
+            let keep = AssertUnwindSafe(|| predicate(&live.connection, &metrics));
+            match catch_unwind(keep) {
+                Ok(true) => held.put_aside_back(),
+                Ok(false) => {
+                    held.close_in_background(reason);
+                    removed += 1;
+                }
+                Err(panic) => {
+                    held.close_in_background(reason);
+                    resume_unwind(panic);
+                }
             }
         }
         removed

@@ -3,6 +3,8 @@
 // In a test, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+mod cancel;
 mod laws;
+mod panics;
 mod seed;
 mod support;

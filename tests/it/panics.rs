@@ -1,0 +1,183 @@
+//! Panics: whatever panics on the user's side costs a connection at most, never a place, and
+//! poisons nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use watertight::{CheckPolicy, Condition, Observer, event};
+
+use crate::support::{LawPool, World, laws, panics};
+
+/// All places can be had, so none was lost; and the pool still answers.
+async fn assert_whole(pool: &LawPool) {
+    let max = pool.status().max_size;
+    let held = pool.acquire_many(max).await;
+    assert_eq!(held.len(), max);
+    assert_eq!(pool.status().in_use, max);
+}
+
+/// Law 69.
+async fn panicking_connect_gives_its_place_back(w: World) {
+    w.connects().next([panics(), panics()]);
+    let pool = w.pool(|b| b.max_size(1));
+    let conn = pool.acquire().await.unwrap();
+    assert_eq!(w.connects().calls(), 3, "it was tried again");
+    assert_eq!(pool.statistics().failed_connects, 2);
+    drop(conn);
+    assert_whole(&pool).await;
+}
+
+/// Law 96.
+async fn panicking_check_costs_one_connection(w: World) {
+    let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
+    drop(pool.acquire_many(2).await);
+    w.checks().next([panics()]);
+    drop(pool.acquire().await.unwrap());
+    w.until(|| pool.statistics().closes.check_failed == 1).await;
+    assert_whole(&pool).await;
+}
+
+async fn panicking_inspect_costs_one_connection(w: World) {
+    let pool = w.pool(|b| b.max_size(2));
+    let held = pool.acquire_many(2).await;
+    w.inspects().next([panics()]);
+    drop(held);
+    w.until(|| pool.status().size == 1).await;
+    assert_eq!(pool.statistics().closes.broken, 1);
+    assert_whole(&pool).await;
+}
+
+async fn panicking_recycle_costs_one_connection(w: World) {
+    let pool = w.pool(|b| b.max_size(2));
+    let mut held = pool.acquire_many(2).await;
+    w.recycles().next([panics()]);
+    held[0].condition = Condition::Dirty;
+    drop(held);
+    w.until(|| pool.status().size == 1).await;
+    assert_eq!(pool.statistics().closes.recycle_failed, 1);
+    assert_whole(&pool).await;
+}
+
+/// Law 111.
+async fn panicking_close_gives_its_place_back(w: World) {
+    w.closes().next([panics(), panics()]);
+    let pool = w.pool(|b| b.max_size(2));
+    for conn in pool.acquire_many(2).await {
+        conn.discard();
+    }
+    w.until(|| pool.status().size == 0).await;
+    assert_whole(&pool).await;
+}
+
+/// The connection's own destructor panics, wherever the pool runs it.
+async fn panicking_destructor_gives_its_place_back(w: World) {
+    let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
+    // In `close`.
+    for mut conn in pool.acquire_many(2).await {
+        conn.panics_when_dropped = true;
+        conn.discard();
+    }
+    w.until(|| pool.status().size == 0).await;
+    // After a check that panicked as well, in a close that panics as well.
+    let mut conn = pool.acquire().await.unwrap();
+    conn.panics_when_dropped = true;
+    drop(conn);
+    w.checks().next([panics()]);
+    w.closes().next([panics()]);
+    drop(pool.acquire().await.unwrap());
+    assert_whole(&pool).await;
+}
+
+/// A predicate that panics is its caller's affair: the pool loses one connection, the panic goes
+/// on.
+async fn panicking_predicate_costs_one_connection(w: World) {
+    let pool = w.pool(|b| b.max_size(3));
+    drop(pool.acquire_many(3).await);
+    let mut seen = 0;
+    let retain = std::panic::AssertUnwindSafe(|| {
+        pool.retain(|_, _| {
+            seen += 1;
+            match seen {
+                2 => std::panic::resume_unwind(Box::new("undecided")),
+                _ => true,
+            }
+        })
+    });
+    assert!(std::panic::catch_unwind(retain).is_err());
+    w.until(|| pool.status().size == 2).await;
+    assert_eq!(pool.statistics().closes.discarded, 1);
+    assert_whole(&pool).await;
+}
+
+struct Panicking(Arc<AtomicUsize>);
+
+impl Panicking {
+    fn panic(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        std::panic::resume_unwind(Box::new("the observer panics"));
+    }
+}
+
+impl Observer for Panicking {
+    fn connected(&self, _: &event::Connected) {
+        self.panic();
+    }
+    fn connect_failed(&self, _: &event::ConnectFailed<'_>) {
+        self.panic();
+    }
+    fn acquired(&self, _: &event::Acquired) {
+        self.panic();
+    }
+    fn returned(&self) {
+        self.panic();
+    }
+    fn timed_out(&self, _: &event::TimedOut) {
+        self.panic();
+    }
+    fn closed(&self, _: &event::Closed) {
+        self.panic();
+    }
+}
+
+async fn panicking_observer_changes_nothing(w: World) {
+    let panics = Arc::new(AtomicUsize::new(0));
+    w.connects().next([crate::support::err()]);
+    let pool = w.pool(|b| b.max_size(1).observer(Panicking(Arc::clone(&panics))));
+    let conn = pool.acquire().await.unwrap();
+    let late = pool.acquire_timeout(w.ms(50)).await.unwrap_err();
+    assert!(late.is_timed_out());
+    conn.discard();
+    assert_whole(&pool).await;
+    pool.close().await;
+    // Six kinds: refused, connected twice, acquired twice, late, returned twice, closed twice.
+    w.until(|| panics.load(Ordering::SeqCst) == 10).await;
+}
+
+/// A holder whose task panics gives its place back.
+async fn panicking_holder_gives_its_place_back(w: World) {
+    let pool = w.pool(|b| b.max_size(1));
+    for _ in 0..3 {
+        let handle = pool.clone();
+        let task = w.spawn(async move {
+            let _conn = handle.acquire().await.unwrap();
+            std::panic::resume_unwind(Box::new("the holder panics"));
+        });
+        let joined = std::panic::AssertUnwindSafe(task);
+        let outcome: Result<(), _> = futures_lite::FutureExt::catch_unwind(joined).await;
+        assert!(outcome.is_err());
+    }
+    assert_whole(&pool).await;
+}
+
+laws! {
+    every_mode:
+        panicking_connect_gives_its_place_back,
+        panicking_check_costs_one_connection,
+        panicking_inspect_costs_one_connection,
+        panicking_recycle_costs_one_connection,
+        panicking_close_gives_its_place_back,
+        panicking_destructor_gives_its_place_back,
+        panicking_predicate_costs_one_connection,
+        panicking_observer_changes_nothing,
+        panicking_holder_gives_its_place_back;
+}
