@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
+
+use futures_timer::Delay;
 
 use ::tokio::runtime::Handle;
 use ::tokio::task::AbortHandle;
@@ -109,18 +111,17 @@ impl Timer for TokioRuntime {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        let sentinel = Arc::clone(&self.sentinel);
-        if sentinel.is_down() {
-            return Box::pin(sleep_on_timer_thread(at));
+        if self.sentinel.is_down() {
+            return Box::pin(on_the_timer_thread(at));
         }
         let sleep = {
             let _context = self.handle.enter();
             ::tokio::time::sleep_until(at.into())
         };
-        Box::pin(async move {
-            if !sleep_while_up(sleep, &sentinel).await {
-                sleep_on_timer_thread(at).await;
-            }
+        Box::pin(SleepOn {
+            sleep,
+            sentinel: Arc::clone(&self.sentinel),
+            instead: None,
         })
     }
 }
@@ -134,26 +135,38 @@ impl fmt::Debug for TokioRuntime {
     }
 }
 
-/// Completes with `true` after the sleep, or with `false` once the runtime is down.
-async fn sleep_while_up(sleep: ::tokio::time::Sleep, sentinel: &Sentinel) -> bool {
-    let mut sleep = pin!(sleep);
-    std::future::poll_fn(|cx| {
-        if sentinel.is_down() {
-            return Poll::Ready(false);
-        }
-        // tokio's timer panics when it is polled after its runtime's end, and that end may come
-        // between the look above and this poll.
-        match contain(|| sleep.as_mut().poll(cx)) {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(())) => Poll::Ready(true),
-            None => Poll::Ready(false),
-        }
-    })
-    .await
+pin_project_lite::pin_project! {
+    /// A sleep that goes on when its runtime has shut down.
+    struct SleepOn {
+        #[pin]
+        sleep: ::tokio::time::Sleep,
+        sentinel: Arc<Sentinel>,
+        // What is slept on once the runtime is down.
+        instead: Option<Delay>,
+    }
 }
 
-async fn sleep_on_timer_thread(at: Instant) {
-    futures_timer::Delay::new(at.saturating_duration_since(Instant::now())).await;
+impl Future for SleepOn {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let at = this.sleep.deadline();
+        if this.instead.is_none() && !this.sentinel.is_down() {
+            // tokio's timer panics when it is polled after its runtime's end, and that end may
+            // come between the look above and this poll.
+            if let Some(poll) = contain(|| this.sleep.poll(cx)) {
+                return poll;
+            }
+        }
+        let instead = this.instead;
+        let delay = instead.get_or_insert_with(|| on_the_timer_thread(at.into_std()));
+        Pin::new(delay).poll(cx)
+    }
+}
+
+fn on_the_timer_thread(at: Instant) -> Delay {
+    Delay::new(at.saturating_duration_since(Instant::now()))
 }
 
 /// A task that does nothing but fall when its runtime falls.
