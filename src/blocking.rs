@@ -82,7 +82,8 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// # Examples
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// # mod threads { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs")); }
+/// # use threads::Threads;
 /// use std::io::{BufRead, BufReader, Write};
 /// use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// use watertight::{Blocking, BlockingManager, SyncPool};

@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(all(feature = "tokio", feature = "smol"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "tokio", feature = "smol")),
+    doc = "A connection pool that does not leak, does not starve a waiter, and runs on any async \
+           runtime or none. With all features on, this page has the whole introduction."
+)]
 #![forbid(unsafe_code)]
 
 mod acquire;

@@ -27,7 +27,8 @@ use crate::sync_pool::SyncPool;
 ///
 /// ```
 /// # futures_lite::future::block_on(async {
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// # mod threads { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs")); }
+/// # use threads::Threads;
 /// # struct Session;
 /// # impl Session { fn query(&mut self) -> u32 { 42 } }
 /// # async fn dial() -> std::io::Result<Session> { Ok(Session) }
@@ -333,7 +334,8 @@ where
     /// # Examples
     ///
     /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+    /// # mod threads { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs")); }
+    /// # use threads::Threads;
     /// let pool = watertight::Pool::from_fn(|| async { Ok::<_, std::io::Error>(String::new()) })
     ///     .max_size(4)
     /// #   .runtime(Threads)

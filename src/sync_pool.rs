@@ -33,7 +33,8 @@ use crate::status::{Statistics, Status};
 /// # Examples
 ///
 /// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs"));
+/// # mod threads { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/threads.rs")); }
+/// # use threads::Threads;
 /// use watertight::SyncPool;
 ///
 /// let pool = SyncPool::from_fn(|| async { Ok::<_, std::io::Error>(Vec::new()) })
