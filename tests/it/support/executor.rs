@@ -121,6 +121,11 @@ impl Virtual {
         self.settle();
     }
 
+    /// Lets time pass in which nobody gets to run.
+    pub(crate) fn stall(&self, by: Duration) {
+        self.lock().now += by;
+    }
+
     /// Runs `future` and everything else to the end of `future`. Time passes when all is quiet.
     ///
     /// # Panics

@@ -242,6 +242,34 @@ impl World {
         }
     }
 
+    /// Begins to acquire in a task of its own.
+    pub(crate) fn acquiring(&self, pool: &LawPool) -> Task<Acquired> {
+        let pool = pool.clone();
+        self.spawn(async move { pool.acquire().await })
+    }
+
+    /// Begins to acquire in a task of its own, within so many milliseconds of the law's.
+    pub(crate) fn acquiring_within(&self, pool: &LawPool, milliseconds: u64) -> Task<Acquired> {
+        let (pool, timeout) = (pool.clone(), self.ms(milliseconds));
+        self.spawn(async move { pool.acquire_timeout(timeout).await })
+    }
+
+    /// A task that waits for a connection, behind all who wait now.
+    pub(crate) async fn waiter(&self, pool: &LawPool) -> Task<Acquired> {
+        let before = pool.status().waiting;
+        let task = self.acquiring(pool);
+        self.until(|| pool.status().waiting > before).await;
+        task
+    }
+
+    /// How often to repeat something: on the virtual clock, where it is fast, or on a real one.
+    pub(crate) fn times(&self, virtually: usize, really: usize) -> usize {
+        match self.scene {
+            Scene::Virtual(_) => virtually,
+            _ => really,
+        }
+    }
+
     /// The end of the test: the books are balanced, the pools are closed, and nothing is left.
     pub(super) async fn finish(self) {
         let siblings = std::mem::take(&mut *lock(&self.siblings));
