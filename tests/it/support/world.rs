@@ -272,28 +272,37 @@ impl World {
 
     /// The end of the test: the books are balanced, the pools are closed, and nothing is left.
     pub(super) async fn finish(self) {
-        let siblings = std::mem::take(&mut *lock(&self.siblings));
-        for sibling in siblings {
-            Box::pin(sibling.finish()).await;
+        let mut worlds = std::mem::take(&mut *lock(&self.siblings));
+        worlds.push(self.clone());
+        for world in &worlds {
+            world.close_down().await;
         }
+        if let Scene::Virtual(runtime) = &self.scene {
+            assert_eq!(runtime.tasks(), 0, "tasks are left");
+            assert_eq!(runtime.timers(), 0, "timers are left");
+        }
+        for world in worlds {
+            world.ledger().assert_all_gone(!self.scene.loses_tasks());
+            world.ledger().assert_clean();
+        }
+    }
+
+    async fn close_down(&self) {
         let pools = std::mem::take(&mut *lock(&self.pools));
-        let mut politely = true;
-        for pool in &pools {
-            self.balance(pool).await;
+        for pool in pools.iter().filter_map(Registered::open) {
+            self.balance(&pool).await;
         }
         self.stage.let_go();
         for pool in pools {
-            politely &= self.shut(pool).await;
+            self.shut(pool).await;
         }
-        self.leave_nothing(politely).await;
+        let gone = self.comes_true(|| self.ledger().managers() == 0).await;
+        assert!(gone, "something keeps a closed pool alive");
     }
 
     /// Waits until the pool and the ledger agree.
-    async fn balance(&self, registered: &Registered) {
-        let Some(pool) = registered.open() else {
-            return;
-        };
-        let agree = self.comes_true(|| self.agrees(&pool)).await;
+    async fn balance(&self, pool: &Pool<Scripted>) {
+        let agree = self.comes_true(|| self.agrees(pool)).await;
         let (status, count) = (pool.status(), self.ledger().count());
         assert!(agree, "the books differ: {status:?}, {count:?}");
     }
@@ -312,10 +321,9 @@ impl World {
             && (count.connecting == status.connecting || lost_tasks)
     }
 
-    /// Closes the pool. Returns whether its runtime ran every task.
-    async fn shut(&self, registered: Registered) -> bool {
+    async fn shut(&self, registered: Registered) {
         let Some(pool) = registered.open() else {
-            return !self.scene.loses_tasks();
+            return;
         };
         drop(registered);
         pool.close().await;
@@ -323,7 +331,6 @@ impl World {
         assert_eq!(status.size, 0, "left after closing: {status:?}");
         assert_eq!(status.waiting, 0, "left after closing: {status:?}");
         self.compare(&pool.statistics());
-        !self.scene.loses_tasks()
     }
 
     fn compare(&self, statistics: &Statistics) {
@@ -333,18 +340,6 @@ impl World {
         assert_eq!(closes.total(), in_all, "closes do not add up: {closes:?}");
         assert!(in_all <= count.made as u64, "more connections than made");
         assert!(closes.detached <= count.detached as u64);
-    }
-
-    /// No task, timer, manager or connection may be left.
-    async fn leave_nothing(&self, politely: bool) {
-        let gone = self.comes_true(|| self.ledger().managers() == 0).await;
-        assert!(gone, "something keeps a closed pool alive");
-        if let Scene::Virtual(runtime) = &self.scene {
-            assert_eq!(runtime.tasks(), 0, "tasks are left");
-            assert_eq!(runtime.timers(), 0, "timers are left");
-        }
-        self.ledger().assert_all_gone(politely);
-        self.ledger().assert_clean();
     }
 }
 
