@@ -204,6 +204,20 @@ impl World {
         }
     }
 
+    /// As [`until`](World::until), after so many milliseconds of the law's.
+    #[track_caller]
+    pub(crate) fn until_time(
+        &self,
+        milliseconds: u64,
+        condition: impl Fn() -> bool + Send,
+    ) -> impl Future<Output = ()> + Send {
+        let check = self.until(condition);
+        async move {
+            self.sleep(milliseconds).await;
+            check.await;
+        }
+    }
+
     async fn comes_true(&self, condition: impl Fn() -> bool + Send) -> bool {
         if let Scene::Virtual(runtime) = &self.scene {
             runtime.settled().await;
