@@ -1,48 +1,59 @@
 //! How many connections there are.
 
-use crate::support::{Lent, World, join, laws, ok};
+use futures_lite::future::yield_now;
+use watertight::{BuildError, CheckPolicy};
+
+use crate::support::{Gate, World, join, laws, ok};
 
 laws! {
     every_mode:
         twenty_tasks_share_four_connections,
         connect_under_way_takes_a_place,
         one_task_needs_one_connection,
-        new_pool_connects_to_nothing;
+        hundred_workers_never_exceed_the_limit,
+        burst_that_is_over_starts_no_more_connects,
+        new_pool_connects_to_nothing,
+        new_pool_fills_to_min_idle,
+        loans_are_replaced_up_to_min_idle_and_max_size,
+        returns_beyond_max_idle_are_closed,
+        pool_that_keeps_none_idle_serves_all,
+        bad_settings_are_errors,
+        slow_fill_does_not_hold_up_the_build,
+        growth_serves_as_many_waiters,
+        shrink_closes_idle_ones_at_once_and_lent_ones_on_return,
+        connect_that_a_shrink_made_surplus_is_closed,
+        pool_of_size_zero_holds_everyone_up;
 }
 
 /// Law 1.
 async fn twenty_tasks_share_four_connections(w: World) {
     w.connects().always(ok().after(w.ms(5)));
     let pool = w.pool(|b| b.max_size(4));
-    let tasks: Vec<_> = (0..20)
-        .map(|_| {
-            let (w, pool) = (w.clone(), pool.clone());
-            w.clone().spawn(async move {
-                let _conn = pool.acquire().await.unwrap();
-                w.sleep(500).await;
-            })
+    let tasks = (0..20).map(|_| {
+        let (world, pool) = (w.clone(), pool.clone());
+        w.spawn(async move {
+            let _conn = pool.acquire().await.unwrap();
+            world.sleep(500).await;
         })
-        .collect();
-    join(tasks).await;
+    });
+    join(tasks.collect::<Vec<_>>()).await;
     assert_eq!(w.connects().calls(), 4);
     assert_eq!(w.ledger().peak(), 4);
 }
 
 /// Law 2.
 async fn connect_under_way_takes_a_place(w: World) {
-    let pool = w.pool(|b| b.max_size(1));
-    let gate = crate::support::Gate::new();
+    let gate = Gate::new();
     w.connects().next([ok().at(&gate)]);
-    let tasks: Vec<_> = (0..2)
-        .map(|_| {
-            let pool = pool.clone();
-            w.spawn(async move { drop(pool.acquire().await.unwrap()) })
-        })
-        .collect();
-    w.until(|| pool.status().waiting == 2).await;
-    assert_eq!(w.ledger().count().connecting, 1);
+    let pool = w.pool(|b| b.max_size(1));
+    let first = w.waiter(&pool).await;
+    let second = w.waiter(&pool).await;
+    w.settle().await;
+    assert_eq!(w.connects().calls(), 1);
+    assert_eq!(pool.status().size, 1);
     gate.open();
-    join(tasks).await;
+    drop(first.await.unwrap());
+    drop(second.await.unwrap());
     assert_eq!(w.connects().calls(), 1);
 }
 
@@ -50,10 +61,52 @@ async fn connect_under_way_takes_a_place(w: World) {
 async fn one_task_needs_one_connection(w: World) {
     let pool = w.pool(|b| b.max_size(10));
     for _ in 0..1000 {
-        let conn: Lent = pool.acquire().await.unwrap();
-        assert_eq!(conn.id(), 0);
+        drop(pool.acquire().await.unwrap());
     }
     assert_eq!(w.connects().calls(), 1);
+}
+
+/// Law 4.
+async fn hundred_workers_never_exceed_the_limit(w: World) {
+    let pool = w.pool(|b| b.max_size(5));
+    let cycles = w.times(100, 10);
+    let workers = (0..100).map(|worker| {
+        let (world, pool) = (w.clone(), pool.clone());
+        let mut rng = fastrand::Rng::with_seed(worker);
+        w.spawn(async move {
+            for _ in 0..cycles {
+                let _conn = pool.acquire().await.unwrap();
+                match rng.u64(0..=3) {
+                    0 => yield_now().await,
+                    hold => world.sleep(hold).await,
+                }
+            }
+        })
+    });
+    join(workers.collect::<Vec<_>>()).await;
+    assert!(w.ledger().peak() <= 5);
+    assert_eq!(pool.statistics().acquires, 100 * cycles as u64);
+}
+
+/// Law 7.
+async fn burst_that_is_over_starts_no_more_connects(w: World) {
+    let pool = w.pool(|b| b.max_size(100));
+    drop(pool.acquire().await.unwrap());
+    w.connects().always(ok().after(w.ms(250)));
+    let tasks = (0..50).map(|_| {
+        let pool = pool.clone();
+        w.spawn(async move {
+            for _ in 0..100 {
+                let _conn = pool.acquire().await.unwrap();
+                yield_now().await;
+            }
+        })
+    });
+    join(tasks.collect::<Vec<_>>()).await;
+    let begun = w.connects().calls();
+    assert!(begun <= 50, "{begun} connects for 50 tasks");
+    w.sleep(1000).await;
+    assert_eq!(w.connects().calls(), begun);
 }
 
 /// Law 8.
@@ -64,4 +117,161 @@ async fn new_pool_connects_to_nothing(w: World) {
     assert_eq!(pool.status().size, 0);
     drop(pool.acquire().await.unwrap());
     assert_eq!(w.connects().calls(), 1);
+}
+
+/// Law 9.
+async fn new_pool_fills_to_min_idle(w: World) {
+    let pool = w.pool(|b| b.min_idle(5).max_size(10));
+    w.until(|| pool.status().idle == 5).await;
+    w.settle().await;
+    assert_eq!(w.connects().calls(), 5);
+}
+
+/// Law 10.
+async fn loans_are_replaced_up_to_min_idle_and_max_size(w: World) {
+    let pool = w.pool(|b| b.min_idle(5).max_size(10));
+    w.until(|| pool.status().idle == 5).await;
+    let held = pool.acquire_many(7).await;
+    w.until(|| pool.status().idle == 3).await;
+    assert_eq!(pool.status().size, 10);
+    drop(held);
+    w.settle().await;
+    assert_eq!(pool.status().idle, 10);
+    assert_eq!(w.connects().calls(), 10);
+}
+
+/// Law 11.
+async fn returns_beyond_max_idle_are_closed(w: World) {
+    let pool = w.pool(|b| b.max_idle(2).max_size(5));
+    let held = pool.acquire_many(5).await;
+    drop(held);
+    w.until(|| w.ledger().count().closed == 3).await;
+    assert_eq!(pool.status().idle, 2);
+    assert_eq!(pool.statistics().closes.idle, 3);
+}
+
+/// Law 12.
+async fn pool_that_keeps_none_idle_serves_all(w: World) {
+    let pool = w.pool(|b| b.max_idle(0).max_size(2));
+    let cycles = w.times(500, 50);
+    let tasks = (0..20).map(|_| {
+        let pool = pool.clone();
+        w.spawn(async move {
+            for _ in 0..cycles {
+                let _conn = pool.acquire().await.unwrap();
+                yield_now().await;
+            }
+        })
+    });
+    join(tasks.collect::<Vec<_>>()).await;
+    w.until(|| pool.status().size == 0).await;
+    assert_eq!(pool.statistics().acquires, 20 * cycles as u64);
+}
+
+/// Laws 13 and 78.
+async fn bad_settings_are_errors(w: World) {
+    let build = |builder: watertight::Builder<_>| builder.build().err();
+    let min_idle_above_max_size = BuildError::MinIdleAboveMaxSize {
+        min_idle: 3,
+        max_size: 2,
+    };
+    let b = || w.builder();
+    assert_eq!(build(b().max_size(0)), Some(BuildError::ZeroMaxSize));
+    assert_eq!(
+        build(b().min_idle(3).max_size(2)),
+        Some(min_idle_above_max_size)
+    );
+    let zero = |option| Some(BuildError::Zero { option });
+    let nothing = w.ms(0);
+    assert_eq!(build(b().acquire_timeout(nothing)), zero("acquire_timeout"));
+    assert_eq!(build(b().connect_timeout(nothing)), zero("connect_timeout"));
+    assert_eq!(build(b().check_timeout(nothing)), zero("check_timeout"));
+    assert_eq!(build(b().recycle_timeout(nothing)), zero("recycle_timeout"));
+    assert_eq!(build(b().close_timeout(nothing)), zero("close_timeout"));
+    assert_eq!(build(b().idle_timeout(nothing)), zero("idle_timeout"));
+    assert_eq!(build(b().max_lifetime(nothing)), zero("max_lifetime"));
+    assert_eq!(build(b().max_uses(0)), zero("max_uses"));
+    let concurrency = build(b().connect_concurrency(0));
+    assert_eq!(concurrency, zero("connect_concurrency"));
+    assert_eq!(
+        build(b().lifetime_jitter(1.0)),
+        Some(BuildError::LifetimeJitter)
+    );
+}
+
+/// Law 14.
+async fn slow_fill_does_not_hold_up_the_build(w: World) {
+    w.connects().always(ok().after(w.ms(300)));
+    let watch = w.stopwatch();
+    let pool = w.pool(|b| b.min_idle(3).connect_concurrency(1));
+    if w.virtual_time().is_some() {
+        watch.assert_at(0);
+    }
+    let conn = pool.acquire().await.unwrap();
+    watch.assert_at(300);
+    assert_eq!(conn.id(), 0);
+}
+
+/// Law 132.
+async fn growth_serves_as_many_waiters(w: World) {
+    let pool = w.pool(|b| b.max_size(1));
+    let held = pool.acquire().await.unwrap();
+    let mut waiters = Vec::new();
+    for _ in 0..3 {
+        waiters.push(w.waiter(&pool).await);
+    }
+    pool.resize(3);
+    w.until(|| pool.status().in_use == 3).await;
+    assert_eq!(pool.status().waiting, 1);
+    assert_eq!(w.connects().calls(), 3);
+    drop(held);
+    for conn in join(waiters).await {
+        drop(conn.unwrap());
+    }
+}
+
+/// Law 133.
+async fn shrink_closes_idle_ones_at_once_and_lent_ones_on_return(w: World) {
+    let pool = w.pool(|b| b.max_size(5));
+    let mut held = pool.acquire_many(5).await;
+    held.truncate(3);
+    assert_eq!(pool.status().idle, 2);
+    pool.resize(2);
+    w.until(|| w.ledger().count().closed == 2).await;
+    assert_eq!(w.ledger().count().held, 3);
+    held.pop();
+    w.until(|| w.ledger().count().closed == 3).await;
+    drop(held);
+    w.settle().await;
+    assert_eq!(pool.status().idle, 2);
+    assert_eq!(pool.statistics().closes.resize, 3);
+}
+
+/// Law 133, and L4.
+async fn connect_that_a_shrink_made_surplus_is_closed(w: World) {
+    let gate = Gate::new();
+    let pool = w.pool(|b| b.max_size(2));
+    let held = pool.acquire().await.unwrap();
+    w.connects().next([ok().at(&gate)]);
+    let waiter = w.waiter(&pool).await;
+    w.until(|| w.ledger().count().connecting == 1).await;
+    pool.resize(1);
+    gate.open();
+    w.until(|| w.ledger().count().closed == 1).await;
+    assert_eq!(pool.status().waiting, 1);
+    drop(held);
+    assert_eq!(waiter.await.unwrap().id(), 0);
+}
+
+/// Law 136.
+async fn pool_of_size_zero_holds_everyone_up(w: World) {
+    let pool = w.pool(|b| b.max_size(1).check_policy(CheckPolicy::Never));
+    drop(pool.acquire().await.unwrap());
+    pool.resize(0);
+    let error = pool.acquire_timeout(w.ms(200)).await.unwrap_err();
+    assert!(error.is_timed_out());
+    assert_eq!(pool.status().size, 0);
+    let waiter = w.waiter(&pool).await;
+    pool.resize(1);
+    drop(waiter.await.unwrap());
 }

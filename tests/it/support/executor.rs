@@ -107,7 +107,7 @@ impl Virtual {
 
     /// Runs everything that is ready until nothing is. No time passes.
     pub(crate) fn settle(&self) {
-        while self.run_one() || self.release_settled() {}
+        while self.run_one() || self.fire_next(self.now()) || self.release_settled() {}
     }
 
     /// Lets time pass, and settles at every timer on the way.
@@ -119,6 +119,11 @@ impl Virtual {
         }
         self.lock().now = target;
         self.settle();
+    }
+
+    /// Lets time pass in which nobody gets to run.
+    pub(crate) fn stall(&self, by: Duration) {
+        self.lock().now += by;
     }
 
     /// Runs `future` and everything else to the end of `future`. Time passes when all is quiet.
@@ -135,7 +140,7 @@ impl Virtual {
                 if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return value;
                 }
-            } else if !self.run_one() && !self.release_settled() {
+            } else if !self.run_one() && !self.fire_next(self.now()) && !self.release_settled() {
                 assert!(self.fire_next(self.start + DAY), "nothing can run any more");
             }
         }

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime};
+use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime, Timer};
 
 use super::ledger::{At, Ledger};
 use super::script::{End, Gate, Script};
@@ -87,8 +88,13 @@ impl Scripted {
         }
     }
 
+    fn now(&self) -> Instant {
+        let runtime = self.runtime.get();
+        runtime.map_or_else(Instant::now, |runtime| runtime.now())
+    }
+
     async fn play(&self, script: &Script) -> Result<(), Refused> {
-        let step = script.called();
+        let step = script.called(self.now());
         match step.play(self.runtime.get(), &self.stage.over).await {
             End::Ok => Ok(()),
             End::Err => Err(Refused { permanent: false }),
@@ -141,7 +147,7 @@ impl Manager for Scripted {
     }
 
     fn inspect(&self, conn: &mut Conn) -> Condition {
-        match self.stage.inspects.called().end() {
+        match self.stage.inspects.called(self.now()).end() {
             End::Ok => conn.condition,
             End::Err | End::Permanent => Condition::Broken,
             End::Panic => scripted_panic(),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use watertight::{Runtime, Timer};
 
@@ -107,7 +107,7 @@ pub(crate) struct Script {
 struct Lines {
     queue: VecDeque<Step>,
     rest: Step,
-    calls: usize,
+    calls: Vec<Instant>,
 }
 
 impl Script {
@@ -116,7 +116,7 @@ impl Script {
             lines: Mutex::new(Lines {
                 queue: VecDeque::new(),
                 rest: ok(),
-                calls: 0,
+                calls: Vec::new(),
             }),
         }
     }
@@ -138,12 +138,17 @@ impl Script {
 
     /// How often it was called.
     pub(crate) fn calls(&self) -> usize {
-        self.lock().calls
+        self.lock().calls.len()
     }
 
-    pub(super) fn called(&self) -> Step {
+    /// When it was called.
+    pub(crate) fn call_times(&self) -> Vec<Instant> {
+        self.lock().calls.clone()
+    }
+
+    pub(super) fn called(&self, now: Instant) -> Step {
         let mut lines = self.lock();
-        lines.calls += 1;
+        lines.calls.push(now);
         let next = lines.queue.pop_front();
         next.unwrap_or_else(|| lines.rest.clone())
     }

@@ -204,6 +204,20 @@ impl World {
         }
     }
 
+    /// As [`until`](World::until), after so many milliseconds of the law's.
+    #[track_caller]
+    pub(crate) fn until_time(
+        &self,
+        milliseconds: u64,
+        condition: impl Fn() -> bool + Send,
+    ) -> impl Future<Output = ()> + Send {
+        let check = self.until(condition);
+        async move {
+            self.sleep(milliseconds).await;
+            check.await;
+        }
+    }
+
     async fn comes_true(&self, condition: impl Fn() -> bool + Send) -> bool {
         if let Scene::Virtual(runtime) = &self.scene {
             runtime.settled().await;
@@ -242,30 +256,67 @@ impl World {
         }
     }
 
+    /// Begins to acquire in a task of its own.
+    pub(crate) fn acquiring(&self, pool: &LawPool) -> Task<Acquired> {
+        let pool = pool.clone();
+        self.spawn(async move { pool.acquire().await })
+    }
+
+    /// Begins to acquire in a task of its own, within so many milliseconds of the law's.
+    pub(crate) fn acquiring_within(&self, pool: &LawPool, milliseconds: u64) -> Task<Acquired> {
+        let (pool, timeout) = (pool.clone(), self.ms(milliseconds));
+        self.spawn(async move { pool.acquire_timeout(timeout).await })
+    }
+
+    /// A task that waits for a connection, behind all who wait now.
+    pub(crate) async fn waiter(&self, pool: &LawPool) -> Task<Acquired> {
+        let before = pool.status().waiting;
+        let task = self.acquiring(pool);
+        self.until(|| pool.status().waiting > before).await;
+        task
+    }
+
+    /// How often to repeat something: on the virtual clock, where it is fast, or on a real one.
+    pub(crate) fn times(&self, virtually: usize, really: usize) -> usize {
+        match self.scene {
+            Scene::Virtual(_) => virtually,
+            _ => really,
+        }
+    }
+
     /// The end of the test: the books are balanced, the pools are closed, and nothing is left.
     pub(super) async fn finish(self) {
-        let siblings = std::mem::take(&mut *lock(&self.siblings));
-        for sibling in siblings {
-            Box::pin(sibling.finish()).await;
+        let mut worlds = std::mem::take(&mut *lock(&self.siblings));
+        worlds.push(self.clone());
+        for world in &worlds {
+            world.close_down().await;
         }
+        if let Scene::Virtual(runtime) = &self.scene {
+            assert_eq!(runtime.tasks(), 0, "tasks are left");
+            assert_eq!(runtime.timers(), 0, "timers are left");
+        }
+        for world in worlds {
+            world.ledger().assert_all_gone(!self.scene.loses_tasks());
+            world.ledger().assert_clean();
+        }
+    }
+
+    async fn close_down(&self) {
         let pools = std::mem::take(&mut *lock(&self.pools));
-        let mut politely = true;
-        for pool in &pools {
-            self.balance(pool).await;
+        for pool in pools.iter().filter_map(Registered::open) {
+            self.balance(&pool).await;
         }
         self.stage.let_go();
         for pool in pools {
-            politely &= self.shut(pool).await;
+            self.shut(pool).await;
         }
-        self.leave_nothing(politely).await;
+        let gone = self.comes_true(|| self.ledger().managers() == 0).await;
+        assert!(gone, "something keeps a closed pool alive");
     }
 
     /// Waits until the pool and the ledger agree.
-    async fn balance(&self, registered: &Registered) {
-        let Some(pool) = registered.open() else {
-            return;
-        };
-        let agree = self.comes_true(|| self.agrees(&pool)).await;
+    async fn balance(&self, pool: &Pool<Scripted>) {
+        let agree = self.comes_true(|| self.agrees(pool)).await;
         let (status, count) = (pool.status(), self.ledger().count());
         assert!(agree, "the books differ: {status:?}, {count:?}");
     }
@@ -284,10 +335,9 @@ impl World {
             && (count.connecting == status.connecting || lost_tasks)
     }
 
-    /// Closes the pool. Returns whether its runtime ran every task.
-    async fn shut(&self, registered: Registered) -> bool {
+    async fn shut(&self, registered: Registered) {
         let Some(pool) = registered.open() else {
-            return !self.scene.loses_tasks();
+            return;
         };
         drop(registered);
         pool.close().await;
@@ -295,7 +345,6 @@ impl World {
         assert_eq!(status.size, 0, "left after closing: {status:?}");
         assert_eq!(status.waiting, 0, "left after closing: {status:?}");
         self.compare(&pool.statistics());
-        !self.scene.loses_tasks()
     }
 
     fn compare(&self, statistics: &Statistics) {
@@ -305,18 +354,6 @@ impl World {
         assert_eq!(closes.total(), in_all, "closes do not add up: {closes:?}");
         assert!(in_all <= count.made as u64, "more connections than made");
         assert!(closes.detached <= count.detached as u64);
-    }
-
-    /// No task, timer, manager or connection may be left.
-    async fn leave_nothing(&self, politely: bool) {
-        let gone = self.comes_true(|| self.ledger().managers() == 0).await;
-        assert!(gone, "something keeps a closed pool alive");
-        if let Scene::Virtual(runtime) = &self.scene {
-            assert_eq!(runtime.tasks(), 0, "tasks are left");
-            assert_eq!(runtime.timers(), 0, "timers are left");
-        }
-        self.ledger().assert_all_gone(politely);
-        self.ledger().assert_clean();
     }
 }
 
