@@ -6,5 +6,6 @@
 mod cancel;
 mod laws;
 mod panics;
+mod runtimes;
 mod seed;
 mod support;

@@ -1,5 +1,5 @@
 /// A runtime of plain threads, written by somebody who knows only the public traits.
-pub struct Threads;
+pub(crate) struct Threads;
 
 impl watertight::Spawner for Threads {
     fn spawn(&self, task: watertight::BoxFuture<()>) {
