@@ -19,6 +19,9 @@ use super::servers::Servers;
 /// How long the servers may take to end when the gateway does. Enough for every goodbye.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// How long those may take that were killed.
+const REAPING: Duration = Duration::from_secs(1);
+
 /// A pool of servers with a request's life around it.
 pub(crate) struct Gateway<P: Process> {
     pool: Pool<Servers<P>>,
@@ -48,7 +51,14 @@ impl<P: Process> Gateway<P> {
 
     /// Ends the servers. Returns how many requests were still holding one.
     pub(crate) async fn close(&self) -> usize {
-        self.pool.close_within(CLOSING).await
+        let severed = self.pool.close_within(CLOSING).await;
+        // Those that never made it into the pool.
+        let runtime = self.pool.runtime();
+        let too_late = runtime.sleep_until(runtime.now() + REAPING);
+        if severed == 0 {
+            or(self.pool.manager().roster().emptied(), too_late).await;
+        }
+        severed
     }
 
     /// `POST /mcp`: one message from a client.
@@ -94,7 +104,7 @@ impl<P: Process> Gateway<P> {
             &json!({
                 "status": status_json(&self.pool.status()),
                 "statistics": statistics_json(&self.pool.statistics()),
-                "children": self.pool.manager().ids(),
+                "children": self.pool.manager().roster().ids(),
             }),
         )
     }

@@ -5,6 +5,7 @@
 mod demo_server;
 mod fault;
 mod gateway;
+mod leash;
 mod options;
 pub(crate) mod process;
 mod reply;

@@ -1,12 +1,15 @@
-//! The servers that are alive, whatever the pool is doing with them.
+//! The servers that have not been reaped yet, whatever the pool is doing with them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use event_listener::Event;
 
 /// The process ids of all the servers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     ids: Arc<Mutex<BTreeSet<u32>>>,
+    departure: Arc<Event>,
 }
 
 impl Roster {
@@ -20,6 +23,17 @@ impl Roster {
 
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.with(|ids| ids.iter().copied().collect())
+    }
+
+    /// Resolves when there is none left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let departure = self.departure.listen();
+            if self.with(|ids| ids.is_empty()) {
+                return;
+            }
+            departure.await;
+        }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
@@ -38,5 +52,6 @@ pub(crate) struct Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.roster.with(|ids| ids.remove(&self.id));
+        self.roster.departure.notify(usize::MAX);
     }
 }

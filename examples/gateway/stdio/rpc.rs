@@ -89,8 +89,8 @@ pub(crate) fn read_client(body: &[u8]) -> Result<FromClient<'_>, Rejected> {
     // The syntax first, for the whole of it: the envelope stops at the first thing it dislikes.
     serde_json::from_slice::<&RawValue>(body)
         .map_err(|error| rejected(PARSE_ERROR, format!("parse error: {error}")))?;
-    let envelope: Envelope<'_> = serde_json::from_slice(body)
-        .map_err(|error| rejected(INVALID_REQUEST, format!("not one request: {error}")))?;
+    let envelope = read_envelope(body)
+        .map_err(|flaw| rejected(INVALID_REQUEST, format!("invalid request: {flaw}")))?;
     let fit_to_echo = envelope.id.filter(|id| is_id(id));
     check_request(&envelope).map_err(|flaw| Rejected {
         id: fit_to_echo.map(ToOwned::to_owned),
@@ -104,6 +104,14 @@ pub(crate) fn read_client(body: &[u8]) -> Result<FromClient<'_>, Rejected> {
         },
         _ => FromClient::Notification,
     })
+}
+
+fn read_envelope(text: &[u8]) -> Result<Envelope<'_>, String> {
+    // To serde, an array of the right length would do as well.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err("not an object; batches are not served".to_owned());
+    }
+    serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
 fn rejected(code: i32, message: String) -> Rejected {
@@ -143,7 +151,7 @@ fn is_structured(value: &RawValue) -> bool {
 
 /// Reads one line that a server printed; `None` if it is not a message.
 pub(crate) fn read_server(line: &[u8]) -> Option<FromServer<'_>> {
-    let envelope: Envelope<'_> = serde_json::from_slice(line).ok()?;
+    let envelope = read_envelope(line).ok()?;
     envelope.jsonrpc.filter(|version| version == "2.0")?;
     // Some servers put a null where there is no error.
     let error = envelope.error.filter(|error| error.get() != "null");

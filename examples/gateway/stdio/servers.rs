@@ -7,6 +7,7 @@ use std::time::Duration;
 use watertight::{Condition, Manager, Metrics, Runtime};
 
 use super::fault::Fault;
+use super::leash::Leash;
 use super::process::{CommandLine, Process};
 use super::roster::Roster;
 use super::session::Session;
@@ -33,9 +34,14 @@ impl<P: Process> Servers<P> {
         }
     }
 
-    /// The process ids of the servers that are alive.
-    pub(crate) fn ids(&self) -> Vec<u32> {
-        self.roster.ids()
+    /// The servers that have not been reaped.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    fn runtime(&self) -> &Arc<dyn Runtime> {
+        let attached = self.runtime.get();
+        attached.unwrap_or_else(|| unreachable!("a pool attaches its manager first"))
     }
 }
 
@@ -48,8 +54,8 @@ impl<P: Process> Manager for Servers<P> {
             command: self.command.to_string(),
             source,
         })?;
-        let entry = self.roster.enter(process.id());
-        Session::open(process, entry).await
+        let runtime = Arc::clone(self.runtime());
+        Session::open(Leash::new(process, &self.roster, runtime)).await
     }
 
     async fn check(&self, session: &mut Session<P>, _: &Metrics) -> Result<(), Fault> {
@@ -66,9 +72,7 @@ impl<P: Process> Manager for Servers<P> {
     }
 
     async fn close(&self, session: Session<P>) {
-        if let Some(runtime) = self.runtime.get() {
-            session.close(&**runtime, GOODBYE).await;
-        }
+        session.close(&**self.runtime(), GOODBYE).await;
     }
 
     fn is_permanent(&self, fault: &Fault) -> bool {

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use watertight::Runtime;
 
 use super::fault::Fault;
+use super::leash::Leash;
 use super::process::{Input, Output, Process};
-use super::roster::Entry;
 use super::rpc::{self, FromServer, Outcome};
 
 /// The longest line that a server may print, in bytes: garbage without a line break must not fill
@@ -21,11 +21,8 @@ const LINE_LIMIT: u64 = 4 << 20;
 const PROTOCOL: &str = "2025-06-18";
 
 /// A server that has been initialised. It has at most one request to answer at a time.
-#[derive(Debug)]
-pub(crate) struct Session<P> {
-    // Before its entry, so that it is listed for as long as it lives.
-    process: P,
-    _entry: Entry,
+pub(crate) struct Session<P: Process> {
+    process: Leash<P>,
     last_id: u64,
     /// Set before the first byte of a request is sent, and cleared when its answer has been read.
     /// A future that is dropped in between, for whatever reason, leaves it set, and with it the
@@ -36,10 +33,9 @@ pub(crate) struct Session<P> {
 
 impl<P: Process> Session<P> {
     /// Takes the server through its initialisation.
-    pub(crate) async fn open(process: P, entry: Entry) -> Result<Self, Fault> {
+    pub(crate) async fn open(process: Leash<P>) -> Result<Self, Fault> {
         let mut session = Session {
             process,
-            _entry: entry,
             last_id: 0,
             in_flight: false,
             greeting: None,

@@ -28,6 +28,7 @@ fn json_that_is_no_request_is_invalid() {
         "[]",
         r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
         r#""ping""#,
+        r#"["2.0", 1, "ping", {}, 0, 0]"#,
         "{}",
         r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
         r#"{"id":1,"method":"ping"}"#,
