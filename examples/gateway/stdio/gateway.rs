@@ -69,7 +69,7 @@ impl<P: Process> Gateway<P> {
         match rpc::read_client(body) {
             Err(rejected) => Reply::rejected(&rejected),
             // Which server would it be for? Those that matter, the gateway sends itself.
-            Ok(FromClient::Notification) => Reply::accepted(),
+            Ok(FromClient::Notification) => Reply::empty(202),
             Ok(FromClient::Request { id, method, params }) => {
                 match self.answer(&method, params).await {
                     Ok(outcome) => Reply::json(200, &Answer::new(Some(id), &outcome)),

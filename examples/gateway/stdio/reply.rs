@@ -34,10 +34,10 @@ impl Reply {
         }
     }
 
-    /// A notification was taken.
-    pub(crate) fn accepted() -> Self {
+    /// The status says it all.
+    pub(crate) fn empty(status: u16) -> Self {
         Reply {
-            status: 202,
+            status,
             retry_after: None,
             body: Vec::new(),
         }
