@@ -60,10 +60,7 @@ async fn run(options: &Options) -> Outcome {
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let gateway = Arc::new(Gateway::new(options, options.command_line()?)?);
     let outcome = serve(listener, &gateway, options, signals).await;
-    let severed = gateway.close().await;
-    if severed > 0 {
-        eprintln!("{severed} requests were cut off");
-    }
+    gateway.close().await;
     outcome
 }
 
@@ -88,6 +85,7 @@ async fn serve(
     let (busy, drained) = async_channel::bounded(1);
     or(accept(listener, gateway, stopped, busy), next(&mut signals)).await;
     drop(stop);
+    eprintln!("ending; once more to hurry");
 
     let impatient = or(next(&mut signals), async {
         smol::Timer::after(options.drain_timeout).await;

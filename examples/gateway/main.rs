@@ -53,10 +53,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let gateway = Arc::new(Gateway::<Server>::new(options, options.command_line()?)?);
     let outcome = serve(listener, &gateway, options).await;
-    let severed = gateway.close().await;
-    if severed > 0 {
-        eprintln!("{severed} requests were cut off");
-    }
+    gateway.close().await;
     outcome
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Refused(String),
     /// It did not answer in time.
     Hung,
+    /// It did not answer before the gateway had to end.
+    CutOff,
 }
 
 impl Fault {
@@ -56,6 +58,7 @@ impl fmt::Display for Fault {
             Fault::Unasked => f.write_str("the server answered what it was not asked"),
             Fault::Refused(error) => write!(f, "the server refused to be initialised: {error}"),
             Fault::Hung => f.write_str("the server did not answer in time"),
+            Fault::CutOff => f.write_str("the gateway is ending"),
         }
     }
 }

@@ -11,15 +11,15 @@ use watertight::{BuildError, CloseReason, Pool, PooledConnection, Statistics, St
 
 use super::fault::Fault;
 use super::options::Options;
-use super::process::{CommandLine, Process};
+use super::process::{CommandLine, Process, kill_group};
 use super::reply::{Failure, Reply, chain};
 use super::rpc::{self, Answer, FromClient, Outcome};
 use super::servers::Servers;
 
 /// How long the servers may take to end when the gateway does. Enough for every goodbye.
-const CLOSING: Duration = Duration::from_secs(5);
+const CLOSING: Duration = Duration::from_secs(3);
 
-/// How long those may take that were killed.
+/// How long they may take once they were killed.
 const REAPING: Duration = Duration::from_secs(1);
 
 /// A pool of servers with a request's life around it.
@@ -49,16 +49,15 @@ impl<P: Process> Gateway<P> {
         self.pool.fill().await.map_err(|error| chain(&error))
     }
 
-    /// Ends the servers. Returns how many requests were still holding one.
-    pub(crate) async fn close(&self) -> usize {
-        let severed = self.pool.close_within(CLOSING).await;
-        // Those that never made it into the pool.
+    /// Ends the servers, and the requests that still wait for them.
+    pub(crate) async fn close(&self) {
+        self.pool.close_within(CLOSING).await;
+        // What is left is most likely a server that will not be initialised.
+        let roster = self.pool.manager().roster();
+        roster.ids().into_iter().for_each(kill_group);
         let runtime = self.pool.runtime();
         let too_late = runtime.sleep_until(runtime.now() + REAPING);
-        if severed == 0 {
-            or(self.pool.manager().roster().emptied(), too_late).await;
-        }
-        severed
+        or(roster.emptied(), too_late).await;
     }
 
     /// `POST /mcp`: one message from a client.
@@ -137,7 +136,11 @@ impl<P: Process> Gateway<P> {
             too_late.await;
             Err(Fault::Hung)
         };
-        match or(session.call(method, params), hung).await {
+        let closed = async {
+            self.pool.closed().await;
+            Err(Fault::CutOff)
+        };
+        match or(session.call(method, params), or(hung, closed)).await {
             Ok(outcome) => Ok((session.id(), outcome)),
             Err(fault) => {
                 // `inspect` would find out, but why leave it to guess.

@@ -98,13 +98,14 @@ impl Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
+        let (status, retry_after) = match fault {
+            Fault::Hung => (504, None),
+            Fault::CutOff => (503, Some(1)),
+            _ => (502, None),
+        };
         Failure {
-            status: if matches!(fault, Fault::Hung) {
-                504
-            } else {
-                502
-            },
-            retry_after: None,
+            status,
+            retry_after,
             reason: chain(&fault),
         }
     }
