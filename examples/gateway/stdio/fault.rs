@@ -9,9 +9,9 @@ use std::io;
 pub(crate) enum Fault {
     /// It could not be started.
     Spawn { command: String, source: io::Error },
-    /// It closed its output, most likely because it ended.
+    /// It closed its input or output, most likely because it ended.
     Ended,
-    /// It closed its input, or a pipe failed in some other way.
+    /// The pipe to or from it failed in some other way.
     Pipe(io::Error),
     /// It printed something that is not a message; this is the beginning of it.
     Garbage(String),
@@ -39,6 +39,15 @@ impl Fault {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, Fault::Spawn { source, .. }
             if matches!(source.kind(), NotFound | PermissionDenied))
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Fault::Ended,
+            _ => Fault::Pipe(error),
+        }
     }
 }
 

@@ -88,8 +88,7 @@ impl<P: Process> Session<P> {
         let (Some(stdin), _) = self.process.pipes() else {
             return Err(Fault::Ended);
         };
-        let sent = stdin.write_line(&rpc::notification(method)).await;
-        sent.map_err(Fault::Pipe)?;
+        stdin.write_line(&rpc::notification(method)).await?;
         self.in_flight = false;
         Ok(())
     }
@@ -104,18 +103,18 @@ impl<P: Process> Session<P> {
         let mut all_sent = false;
         let write = async {
             match send_all(stdin, request, &outbox, &mut all_sent).await {
-                Err(error) => Err(Fault::Pipe(error)),
+                Err(error) => Err(error.into()),
                 // Cannot be: `replies` outlives this.
                 Ok(()) => std::future::pending().await,
             }
         };
-        let outcome = or(read_answer(stdout, id, &replies), write).await?;
+        let outcome = or(write, read_answer(stdout, id, &replies)).await?;
         if !all_sent {
             // The rest of it would run into the next request.
             return Err(Fault::Unasked);
         }
         while let Ok(reply) = outbox.try_recv() {
-            stdin.write_line(&reply).await.map_err(Fault::Pipe)?;
+            stdin.write_line(&reply).await?;
         }
         Ok(outcome)
     }
@@ -180,8 +179,7 @@ async fn read_answer<R: Output>(
 
 async fn read_line<R: Output>(stdout: &mut R, line: &mut Vec<u8>) -> Result<(), Fault> {
     line.clear();
-    let read = stdout.read_line(line, LINE_LIMIT).await;
-    read.map_err(Fault::Pipe)?;
+    stdout.read_line(line, LINE_LIMIT).await?;
     if line.ends_with(b"\n") {
         return Ok(());
     }
@@ -190,3 +188,6 @@ async fn read_line<R: Output>(stdout: &mut R, line: &mut Vec<u8>) -> Result<(), 
     }
     Err(Fault::Ended)
 }
+
+#[cfg(test)]
+mod tests;
