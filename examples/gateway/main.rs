@@ -1,0 +1,81 @@
+//! An HTTP gateway to stdio servers: a pool of child processes that speak JSON-RPC 2.0 over their
+//! standard input and output, as servers of the Model Context Protocol do.
+//!
+//! ```text
+//! cargo run --release --example gateway
+//! curl http://localhost:8080/test
+//! ```
+//!
+//! starts it with a small server of its own, and
+//!
+//! ```text
+//! cargo run --release --example gateway -- --max 8 -- some-server its arguments
+//! ```
+//!
+//! with any other. `POST /mcp` takes one JSON-RPC request, `GET /status` tells how the pool is,
+//! and `GET /` shows it.
+
+mod child;
+mod http;
+mod shutdown;
+mod stdio;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+
+use crate::child::Server;
+use crate::stdio::{Gateway, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = if options.stdio_server {
+        stdio::serve_stdio().map_err(Into::into)
+    } else {
+        run(&options)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(&options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let gateway = Arc::new(Gateway::<Server>::new(options, options.command_line()?)?);
+    let outcome = serve(listener, &gateway, options).await;
+    gateway.close().await;
+    outcome
+}
+
+async fn serve(
+    listener: TcpListener,
+    gateway: &Arc<Gateway<Server>>,
+    options: &Options,
+) -> Result<(), Box<dyn Error>> {
+    let stop = shutdown::signals()?;
+    tokio::select! {
+        warm = gateway.warm_up() => warm?,
+        () = stop.requested() => return Ok(()),
+    }
+    println!("listening on http://{}", listener.local_addr()?);
+    let draining = stop.clone();
+    let serving = axum::serve(listener, http::router(Arc::clone(gateway)))
+        .with_graceful_shutdown(async move { draining.requested().await });
+    tokio::select! {
+        served = serving => served?,
+        () = stop.patience_ends(options.drain_timeout) => {
+            eprintln!("requests are still in progress; ending all the same");
+        }
+    }
+    Ok(())
+}
