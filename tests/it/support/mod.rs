@@ -44,7 +44,9 @@ mod executor;
 mod ledger;
 mod manager;
 mod mode;
+mod pool;
 mod script;
+mod task;
 mod world;
 
 #[allow(unused_imports)]
@@ -53,8 +55,10 @@ pub(crate) use self::{
     ledger::{At, Count, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,
+    pool::{Acquired, LawPool},
     script::{Gate, Script, Step, err, hang, ok, panics, permanent},
-    world::{Acquired, LawPool, Stopwatch, Task, World, join},
+    task::{Task, join},
+    world::{Stopwatch, World},
 };
 
 /// Makes a test of each law for each mode that its list allows.
