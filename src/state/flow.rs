@@ -314,6 +314,7 @@ impl<C, E> State<C, E> {
             Some(outcome) => TimeOut::Served(self.seen(outcome)),
             None => {
                 let missed = self.missed(phase, waiter.since);
+                self.overdue += usize::from(phase != Phase::Wait);
                 self.pump(now, fx);
                 TimeOut::Missed(missed, waiter.waker)
             }

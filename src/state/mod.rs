@@ -27,8 +27,9 @@
 //!    until it no longer does.
 //! 3. An idle connection that is fit to be lent and a live waiter never exist side by side.
 //! 4. If somebody waits and a place is free, then as many checks and attempts to connect are
-//!    under way as there are waiters, or the schedule, the limit on concurrent connects or a
-//!    driverless attempt (5) says why not.
+//!    under way (those excepted that have already cost somebody its deadline) as there are
+//!    waiters, or the schedule, the limit on concurrent connects or a driverless attempt (5) says
+//!    why not.
 //! 5. `driverless` attempts are fewer than those who wait: each is a task that the runtime
 //!    dropped, to be run by a waiter instead.
 //! 6. Once closed: nobody waits, nothing is idle, connecting only falls.
@@ -209,6 +210,9 @@ pub(crate) struct State<C, E> {
     retry: Retry<E>,
     /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
     driverless: usize,
+    /// Connects and checks under way that have already cost somebody its deadline: they may be
+    /// hung, so nobody else is to count on them.
+    overdue: usize,
     /// Until when the keeper sleeps, if it is not nudged.
     keeper_until: Moment,
     next_id: u64,
@@ -239,6 +243,7 @@ impl<C, E> State<C, E> {
             waiters: Waiters::new(),
             retry: Retry::new(config.backoff()),
             driverless: 0,
+            overdue: 0,
             keeper_until: Moment::NEVER,
             next_id: 0,
             next_turn: 0,
@@ -409,11 +414,10 @@ impl<C, E> State<C, E> {
             self.idle.is_empty() || !never_checked || self.config.max_lifetime.is_some(),
             "3: idle beside a waiter"
         );
-        let under_way = self.stages.checking + self.stages.connecting + self.driverless;
         let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
         assert!(
             self.free() <= self.driverless
-                || under_way >= self.waiters.len()
+                || self.under_way() >= self.waiters.len()
                 || self.retry.is_failing()
                 || self.stages.connecting + self.driverless >= limit,
             "4: nobody works for a waiter although a place is free"

@@ -14,6 +14,8 @@ impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
     /// changed either.
     pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let begun = self.stages.checking + self.stages.connecting;
+        self.overdue = self.overdue.min(begun);
         if self.closed {
             fx.drained |= self.size() == 0;
         } else {
@@ -92,6 +94,7 @@ impl<C, E> State<C, E> {
             if !late {
                 return Some(key);
             }
+            self.overdue += 1;
             let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
             fx.wake(waker);
         }
@@ -102,9 +105,10 @@ impl<C, E> State<C, E> {
         fx.check.push(live);
     }
 
-    /// Checks and attempts to connect that will serve somebody.
-    fn under_way(&self) -> usize {
-        self.stages.checking + self.stages.connecting + self.driverless
+    /// Checks and attempts to connect that can be counted on to serve somebody.
+    pub(super) fn under_way(&self) -> usize {
+        let begun = self.stages.checking + self.stages.connecting;
+        begun.saturating_sub(self.overdue) + self.driverless
     }
 
     /// How many more attempts to connect there should be: for those who wait, and to refill.

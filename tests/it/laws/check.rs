@@ -10,6 +10,7 @@ laws! {
         failed_checks_end_in_a_new_connection,
         panicking_check_costs_one_connection,
         hung_check_holds_up_nobody_else,
+        hung_check_does_not_hold_up_those_who_come_later,
         fresh_connection_is_not_checked,
         cautious_pool_checks_every_loan,
         trusting_pool_checks_none,
@@ -160,4 +161,15 @@ async fn check_that_outlives_its_caller_serves_the_next(w: World) {
     assert_eq!(second.await.unwrap().id(), 0);
     watch.assert_at(300);
     assert_eq!(w.checks().calls(), 1);
+}
+
+/// Law 59, for checks.
+async fn hung_check_does_not_hold_up_those_who_come_later(w: World) {
+    let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
+    drop(pool.acquire().await.unwrap());
+    w.checks().next([hang()]);
+    let error = pool.acquire_timeout(w.ms(200)).await.unwrap_err();
+    assert!(error.is_timed_out());
+    let conn = pool.acquire_timeout(w.ms(1000)).await;
+    assert!(conn.is_ok(), "{conn:?}");
 }

@@ -14,6 +14,7 @@ laws! {
         retry_gives_the_cause_at_the_deadline,
         failing_fast_gives_the_error_at_once,
         hung_connect_is_not_an_outage,
+        hung_connect_does_not_hold_up_those_who_come_later,
         connect_that_timed_out_frees_its_place,
         connect_that_timed_out_is_the_cause,
         pool_recovers_from_zero_unattended,
@@ -90,6 +91,16 @@ async fn hung_connect_is_not_an_outage(w: World) {
     for conn in return_each(callers).await {
         assert!(conn < 4);
     }
+}
+
+/// Law 59, for callers who come one at a time.
+async fn hung_connect_does_not_hold_up_those_who_come_later(w: World) {
+    w.connects().next([hang()]);
+    let pool = w.pool(|b| b.max_size(5));
+    let error = pool.acquire_timeout(w.ms(200)).await.unwrap_err();
+    assert!(error.is_timed_out());
+    let conn = pool.acquire_timeout(w.ms(1000)).await;
+    assert!(conn.is_ok(), "{conn:?}");
 }
 
 /// Awaits the callers as they are served, each of which gives its connection back at once.

@@ -22,6 +22,7 @@ laws! {
         nothing_expires_without_a_lifetime,
         lifetimes_are_spread_evenly,
         idle_time_counts_from_the_last_return,
+        no_traffic_leaves_an_aged_one_behind,
         pool_shrinks_to_what_is_in_demand,
         idle_pool_sets_no_timer;
 }
@@ -173,6 +174,30 @@ async fn idle_time_counts_from_the_last_return(w: World) {
     let closed = w.closes().call_times();
     let idle = closed[0] - returned;
     assert!(idle >= w.ms(1000) && idle <= w.ms(1100), "{idle:?}");
+}
+
+/// Laws 75 and 83, whatever went before: the coarse clock forgets nobody.
+async fn no_traffic_leaves_an_aged_one_behind(w: World) {
+    let mut rng = fastrand::Rng::with_seed(83);
+    for round in 0..300 {
+        let pool = w.lone_pool(|b| {
+            let b = b.max_size(3).max_lifetime(None).idle_timeout(None);
+            match round % 2 {
+                0 => b.idle_timeout(w.ms(1000)),
+                _ => b.max_lifetime(w.ms(1000)),
+            }
+        });
+        for _ in 0..rng.usize(1..30) {
+            let held = pool.acquire_many(rng.usize(1..=3)).await;
+            let pauses = [0, 1, 5, 50, 99, 100, 101, 250];
+            w.sleep(pauses[rng.usize(..pauses.len())]).await;
+            drop(held);
+            w.sleep(pauses[rng.usize(..pauses.len())]).await;
+        }
+        w.sleep(1200).await;
+        w.settle().await;
+        assert_eq!(pool.status().size, 0, "round {round}");
+    }
 }
 
 /// Law 87.

@@ -1,16 +1,17 @@
 //! What the pool says about itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_lite::future::{poll_once, yield_now};
-use watertight::{CheckPolicy, CloseReason, Condition, Status};
+use watertight::{CheckPolicy, CloseReason, Condition, Observer, Status, event};
 
 use crate::support::{Gate, LawPool, World, err, hang, join, laws, ok};
 
 laws! {
     every_mode:
         every_snapshot_under_load_adds_up,
+        observer_hears_what_is_counted,
         each_stage_shows_in_the_status,
         only_those_who_waited_count_as_waits,
         time_outs_are_counted_by_phase,
@@ -61,6 +62,72 @@ async fn every_snapshot_under_load_adds_up(w: World) {
     over.store(true, Ordering::Relaxed);
     sampler.await;
     assert_eq!(pool.statistics().acquires, 16 * cycles as u64);
+}
+
+/// What an observer has heard.
+#[derive(Debug, Default)]
+struct Tally {
+    connected: AtomicU64,
+    connect_failed: AtomicU64,
+    acquired: AtomicU64,
+    returned: AtomicU64,
+    timed_out: AtomicU64,
+    closed: AtomicU64,
+}
+
+#[derive(Clone, Default)]
+struct Listener(Arc<Tally>);
+
+impl Observer for Listener {
+    fn connected(&self, _: &event::Connected) {
+        self.0.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn connect_failed(&self, _: &event::ConnectFailed<'_>) {
+        self.0.connect_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn acquired(&self, _: &event::Acquired) {
+        self.0.acquired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn returned(&self) {
+        self.0.returned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn timed_out(&self, _: &event::TimedOut) {
+        self.0.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn closed(&self, _: &event::Closed) {
+        self.0.closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Law 188.
+async fn observer_hears_what_is_counted(w: World) {
+    let listener = Listener::default();
+    w.connects().next([ok(), err(), ok()]);
+    let pool = w.pool(|b| b.max_size(2).max_uses(3).observer(listener.clone()));
+    for _ in 0..10 {
+        let held = pool.acquire_many(2).await;
+        assert!(pool.acquire_timeout(w.ms(5)).await.is_err());
+        drop(held);
+    }
+    pool.acquire().await.unwrap().discard();
+    drop(pool.acquire().await.unwrap().detach());
+    pool.close().await;
+    let counted = pool.statistics();
+    let heard = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let tally = &listener.0;
+    assert_eq!(heard(&tally.connected), counted.connects);
+    assert_eq!(heard(&tally.connect_failed), counted.failed_connects);
+    assert_eq!(heard(&tally.acquired), counted.acquires);
+    assert_eq!(heard(&tally.timed_out), counted.timeouts.total());
+    w.until(|| heard(&tally.closed) == counted.closes.total())
+        .await;
+    // What was detached was not given back.
+    assert_eq!(heard(&tally.returned), counted.acquires - 1);
 }
 
 /// Law 181.

@@ -44,7 +44,9 @@ mod executor;
 mod ledger;
 mod manager;
 mod mode;
+mod pool;
 mod script;
+mod task;
 mod world;
 
 #[cfg(not(any(feature = "smol", feature = "tokio")))]
@@ -56,8 +58,10 @@ pub(crate) use self::{
     ledger::{At, Count, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,
+    pool::{Acquired, LawPool},
     script::{Gate, Script, Step, err, hang, ok, panics, permanent},
-    world::{Acquired, LawPool, Stopwatch, Task, World, join},
+    task::{Task, join},
+    world::{Stopwatch, World},
 };
 
 /// Makes a test of each law for each mode that its list allows.

@@ -1,23 +1,19 @@
 //! Where a law is tried: a way to run tasks, a clock, a scripted manager, its pools.
 
 use std::future::Future;
-use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, Location, resume_unwind};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_lite::FutureExt;
-use watertight::{
-    AcquireError, Builder, Pool, PooledConnection, Runtime, Statistics, Timer, WeakPool,
-};
+use watertight::{Builder, Pool, Runtime, Statistics, Timer, WeakPool};
 
 use super::executor::Virtual;
 use super::ledger::{At, Ledger};
-use super::manager::{Conn, Lent, Refused, Scripted, Stagecraft};
+use super::manager::{Conn, Scripted, Stagecraft};
 use super::mode::Scene;
-use super::script::{Gate, Script};
+use super::pool::{Acquired, LawPool};
+use super::script::Script;
+use super::task::Task;
 
 /// On a real clock, an event that should have come by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,7 +70,7 @@ impl World {
         configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>,
     ) -> LawPool {
         let pool = self.build(configure);
-        lock(&self.pools).push(Registered::Kept(pool.pool.clone()));
+        lock(&self.pools).push(Registered::Kept(Pool::clone(&pool)));
         pool
     }
 
@@ -84,7 +80,7 @@ impl World {
         configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>,
     ) -> LawPool {
         let pool = self.build(configure);
-        lock(&self.pools).push(Registered::Lone(pool.pool.downgrade()));
+        lock(&self.pools).push(Registered::Lone(pool.downgrade()));
         pool
     }
 
@@ -93,11 +89,7 @@ impl World {
         let builder = configure(self.builder());
         let pool = builder.build().expect("the settings make sense");
         self.ledger().set_limit(pool.status().max_size);
-        LawPool {
-            pool,
-            stage: Arc::clone(&self.stage),
-            blocking: self.scene.blocks(),
-        }
+        LawPool::new(pool, &self.stage, self.scene.blocks())
     }
 
     /// A builder with the manager and the runtime set, for pools that are not to be built.
@@ -238,22 +230,9 @@ impl World {
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        let (send, result) = async_channel::bounded(1);
-        let aborted = Gate::new();
-        let gate = aborted.clone();
-        self.scene.spawn(Box::pin(async move {
-            let run = AssertUnwindSafe(async { Some(task.await) }).catch_unwind();
-            let abort = async {
-                gate.passed().await;
-                Ok(None)
-            };
-            let outcome = futures_lite::future::or(abort, run).await;
-            let _ = send.send(outcome).await;
-        }));
-        Task {
-            result: Box::pin(async move { result.recv().await.ok() }),
-            aborted,
-        }
+        let (task, body) = Task::of(task);
+        self.scene.spawn(body);
+        task
     }
 
     /// Begins to acquire in a task of its own.
@@ -366,161 +345,8 @@ impl Registered {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How an acquire ends.
-pub(crate) type Acquired = Result<Lent, AcquireError<Refused>>;
-
-/// A pool whose loans are written down. In the mode of the sync facade its verbs block.
-#[derive(Clone)]
-pub(crate) struct LawPool {
-    pool: Pool<Scripted>,
-    stage: Arc<Stagecraft>,
-    blocking: bool,
-}
-
-impl LawPool {
-    /// [`Pool::acquire`].
-    pub(crate) async fn acquire(&self) -> Acquired {
-        let acquired = match self.blocking {
-            true => self.pool.sync().acquire(),
-            false => self.pool.acquire().await,
-        };
-        acquired.map(Lent::new)
-    }
-
-    /// [`Pool::acquire_timeout`].
-    pub(crate) async fn acquire_timeout(&self, timeout: Duration) -> Acquired {
-        let acquired = match self.blocking {
-            true => self.pool.sync().acquire_timeout(timeout),
-            false => self.pool.acquire_timeout(timeout).await,
-        };
-        acquired.map(Lent::new)
-    }
-
-    /// [`Pool::try_acquire`].
-    pub(crate) fn try_acquire(&self) -> Option<Lent> {
-        self.pool.try_acquire().map(Lent::new)
-    }
-
-    /// Acquires `n` connections, one after the other.
-    pub(crate) async fn acquire_many(&self, n: usize) -> Vec<Lent> {
-        let mut held = Vec::new();
-        for _ in 0..n {
-            held.push(self.acquire().await.expect("there is a place"));
-        }
-        held
-    }
-
-    /// [`PooledConnection::release`].
-    pub(crate) async fn release(&self, lent: Lent) {
-        let guard = lent.into_guard();
-        match self.blocking {
-            true => self.pool.sync().release(guard),
-            false => PooledConnection::release(guard).await,
-        }
-    }
-
-    /// [`Pool::fill`].
-    pub(crate) async fn fill(&self) -> Result<(), AcquireError<Refused>> {
-        match self.blocking {
-            true => self.pool.sync().fill(),
-            false => self.pool.fill().await,
-        }
-    }
-
-    /// [`Pool::close`]; closing begins with the call in the modes that do not block.
-    pub(crate) fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        if self.blocking {
-            let pool = self.pool.sync();
-            return Box::pin(async move { pool.close() });
-        }
-        Box::pin(self.pool.close())
-    }
-
-    /// [`Pool::close_within`].
-    pub(crate) async fn close_within(&self, grace: Duration) -> usize {
-        match self.blocking {
-            true => self.pool.sync().close_within(grace),
-            false => self.pool.close_within(grace).await,
-        }
-    }
-
-    /// [`Pool::adopt`].
-    pub(crate) fn adopt(&self, conn: Conn) -> Result<(), Conn> {
-        let ledger = &self.stage.ledger;
-        ledger.pass(conn.id(), &[At::Detached], At::Pool);
-        match self.pool.adopt(conn) {
-            Ok(()) => {
-                ledger.adopted();
-                Ok(())
-            }
-            Err(conn) => {
-                ledger.pass(conn.id(), &[At::Pool], At::Detached);
-                Err(conn)
-            }
-        }
-    }
-
-    /// [`Pool::resize`]. After a shrink, what is over the new limit is lawful until it is closed.
-    pub(crate) fn resize(&self, max_size: usize) {
-        let ledger = &self.stage.ledger;
-        ledger.set_limit(usize::MAX);
-        self.pool.resize(max_size);
-        ledger.set_limit(max_size.max(self.pool.status().size));
-    }
-}
-
-impl Deref for LawPool {
-    type Target = Pool<Scripted>;
-
-    fn deref(&self) -> &Pool<Scripted> {
-        &self.pool
-    }
-}
-
-/// A task that was spawned. Await it for its result; a panic in it goes on here. Dropping it lets
-/// the task run on.
-pub(crate) struct Task<T> {
-    result: Pin<Box<dyn Future<Output = Option<Outcome<T>>> + Send>>,
-    aborted: Gate,
-}
-
-/// `Ok(None)` if it was aborted, `Err` if it panicked.
-type Outcome<T> = std::thread::Result<Option<T>>;
-
-impl<T> Task<T> {
-    /// Drops the task where it stands; resolves when that has been done.
-    pub(crate) async fn abort(self) {
-        self.aborted.open();
-        self.result.await;
-    }
-}
-
-// Nothing in it is pinned in place.
-impl<T> Unpin for Task<T> {}
-
-impl<T> Future for Task<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        self.result.as_mut().poll(cx).map(|result| match result {
-            Some(Ok(Some(value))) => value,
-            Some(Err(panic)) => resume_unwind(panic),
-            Some(Ok(None)) | None => panic!("the task was dropped"),
-        })
-    }
-}
-
-/// Awaits all of them, in order.
-pub(crate) async fn join<T>(tasks: impl IntoIterator<Item = Task<T>>) -> Vec<T> {
-    let mut results = Vec::new();
-    for task in tasks {
-        results.push(task.await);
-    }
-    results
 }
 
 /// Measures how long something took, in milliseconds of the law's.
