@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
-use crate::error::{AcquireError, Phase};
+use crate::error::AcquireError;
 use crate::manager::Manager;
 use crate::observer;
-use crate::primitives::Arc;
+use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
 use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
@@ -72,7 +72,7 @@ pub(crate) fn no_time<M: Manager>(shared: &Arc<Shared<M>>) -> AcquireError<M::Er
     let now = shared.now();
     let (missed, status) = {
         let mut state = shared.state.lock();
-        (state.missed(Phase::Wait, now), state.status(now))
+        (state.refused(now), state.status(now))
     };
     timed_out(shared, missed, now, status)
 }
@@ -178,8 +178,19 @@ impl<'a, M: Manager> Acquire<'a, M> {
     }
 
     fn served(&mut self, outcome: Outcome<M::Connection, M::Error>) -> Acquired<M> {
+        let entry = self.entry.take();
+        let since = entry.as_ref().map(|entry| entry.since);
+        let result = self.answer(outcome, since);
+        contain(|| drop(entry));
+        result
+    }
+
+    fn answer(
+        &self,
+        outcome: Outcome<M::Connection, M::Error>,
+        since: Option<Moment>,
+    ) -> Acquired<M> {
         let shared = self.shared;
-        let since = self.entry.take().map(|entry| entry.since);
         match outcome {
             Outcome::Connection(live) => Ok(lent(shared, live, since)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
@@ -187,7 +198,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
             Outcome::Late { phase, since } => {
                 let now = shared.now();
                 let (missed, status) = {
-                    let mut state = shared.state.lock();
+                    let state = shared.state.lock();
                     (state.missed(phase, since), state.status(now))
                 };
                 Err(timed_out(shared, missed, now, status))
@@ -205,12 +216,17 @@ impl<'a, M: Manager> Acquire<'a, M> {
             let status = state.status(now);
             (state.time_out(key, now, &mut fx), status)
         };
+        // Only now may foreign code run: nothing is in our hands any more that it could lose.
+        let entry = self.entry.take();
         let result = match timed {
-            TimeOut::Served(outcome) => self.served(outcome),
+            TimeOut::Served(outcome) => {
+                self.entry = entry;
+                self.served(outcome)
+            }
             TimeOut::Missed(missed, waker) => {
-                drop(waker);
-                self.entry = None;
-                Err(timed_out(self.shared, missed, now, status))
+                self.shared.carry_out(fx);
+                contain(|| drop((waker, entry)));
+                return Some(Err(timed_out(self.shared, missed, now, status)));
             }
         };
         self.shared.carry_out(fx);
@@ -257,30 +273,38 @@ impl<M: Manager> Future for Acquire<'_, M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired<M>> {
         let this = &mut *self;
         let shared = this.shared;
-        let mut waker = None;
+        let mut waker = Some(cx.waker());
         if this.entry.is_none() {
             if let Some(answer) = this.join(cx) {
                 return Poll::Ready(answer);
             }
-        } else {
-            waker = Some(cx.waker().clone());
+            waker = None;
         }
         loop {
             let Some(entry) = &mut this.entry else {
                 return Poll::Pending;
             };
-            let (turn, step) = {
-                let mut state = shared.state.lock();
-                (state.poll_waiter(entry.key, &mut waker), state.step())
-            };
-            waker = None;
-            let (drive, due) = match turn {
+            let turn = shared.state.lock().poll_waiter(entry.key, waker);
+            let due = match turn {
                 Turn::Over(outcome) => return Poll::Ready(this.served(outcome)),
-                Turn::Wait { drive, due } => (drive, due),
+                Turn::LeaveWaker => {
+                    // A waker is the executor's code: cloned and dropped without the lock.
+                    let clone = cx.waker().clone();
+                    let old = shared.state.lock().leave_waker(entry.key, clone);
+                    contain(|| drop(old));
+                    waker = None;
+                    continue;
+                }
+                Turn::Advance => {
+                    shared.transition(|state, now, fx| state.advance(now, fx));
+                    continue;
+                }
+                Turn::Drive(attempt) => {
+                    entry.driving = Some(shared.connect_task(attempt));
+                    continue;
+                }
+                Turn::Wait(due) => due,
             };
-            if drive {
-                entry.driving = Some(shared.connect_task(step));
-            }
             if entry.drive(cx) {
                 shared.state.lock().stopped_driving(entry.key);
                 continue;
@@ -296,6 +320,10 @@ impl<M: Manager> Future for Acquire<'_, M> {
                 }
             } else if due <= now {
                 shared.transition(|state, now, fx| state.advance(now, fx));
+            } else {
+                // Too early. Come back, rather than insist: who knows what clock that is.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
     }
@@ -307,10 +335,10 @@ impl<M: Manager> Drop for Acquire<'_, M> {
             let waker = self
                 .shared
                 .transition(|state, now, fx| state.cancel(entry.key, now, fx));
-            drop(waker);
+            contain(|| drop(waker));
             // An attempt that this waiter was running goes with it, after it has left the queue:
             // the place comes back and the next in line is told.
-            drop(entry);
+            contain(|| drop(entry));
         }
     }
 }

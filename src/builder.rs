@@ -72,8 +72,7 @@ impl<M: Manager, P> Builder<M, P> {
     }
 
     /// Room in the queue of returned connections that need recycling or closing; also how many of
-    /// them are worked on at a time. As many as `max_size`, and 1024 at most, unless set; 0 is an
-    /// error.
+    /// them are worked on at a time. No limit but the number of places unless set; 0 is an error.
     ///
     /// When it is full, a connection that needs recycling is closed instead, which does not wait
     /// for the queue.

@@ -62,6 +62,8 @@ impl Moment {
 
 /// What the keeper extends at each of its ticks; far more than can be spent in one.
 const KEPT_CREDIT: u32 = 1 << 30;
+/// So much credit within a tick is traffic enough to set the keeper ticking.
+const TRAFFIC: u32 = 31;
 /// The most that those who read the clock extend to each other.
 const LENT_CREDIT: u32 = 1 << 12;
 
@@ -164,7 +166,9 @@ impl Clock {
             self.lent = (self.lent * 2 + 1).min(LENT_CREDIT);
             self.credit = self.lent;
         }
-        std::mem::replace(&mut self.keeper, Keeper::Ticking) == Keeper::Asleep
+        // Until there is much traffic, an exact reading now and then is cheap enough.
+        self.lent >= TRAFFIC
+            && std::mem::replace(&mut self.keeper, Keeper::Ticking) == Keeper::Asleep
     }
 
     /// The keeper read the clock. Returns when it should do so again, if there is traffic.
@@ -191,6 +195,16 @@ impl Clock {
     pub(crate) fn keeper_gone(&mut self) {
         self.keeper = Keeper::Gone;
         self.credit = 0;
+    }
+
+    /// There is a new keeper.
+    pub(crate) fn keeper_back(&mut self) {
+        self.keeper = Keeper::Asleep;
+    }
+
+    /// The last reading.
+    pub(crate) fn now(&self) -> Moment {
+        self.now
     }
 
     pub(crate) fn is_kept(&self) -> bool {

@@ -172,12 +172,6 @@ impl Config {
         }
     }
 
-    /// Room in the return queue; also how many of its jobs run at a time.
-    pub(crate) fn return_capacity(&self) -> usize {
-        const ENOUGH: usize = 1024;
-        self.return_queue.unwrap_or(self.max_size.min(ENOUGH))
-    }
-
     /// How coarse the ages of idle connections are: a tenth of the shortest age that matters, a
     /// second at most.
     pub(crate) fn tick(&self) -> Tick {

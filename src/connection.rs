@@ -97,11 +97,7 @@ impl<M: Manager> PooledConnection<M> {
         if verdict == Verdict::Clean {
             let kept = shared.state.lock().put_back(live);
             match kept {
-                Ok(None) => return,
-                Ok(Some(waker)) => {
-                    contain(|| waker.wake());
-                    return;
-                }
+                Ok(()) => return,
                 Err(back) => live = back,
             }
         }

@@ -103,7 +103,7 @@ impl<M: Manager> Shared<M> {
         self.transition(|state, now, fx: &mut Effects<_, _>| {
             state.given_back(stage, reason, now, fx);
         });
-        if stage != Stage::Connecting {
+        if !matches!(stage, Stage::Connecting(_)) {
             self.observe(|observer| observer.closed(&crate::observer::Closed::new(reason)));
         }
     }

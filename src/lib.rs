@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod attempts;
 mod backoff;
+mod bell;
 mod blocking;
 mod builder;
 mod clock;

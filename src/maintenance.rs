@@ -13,6 +13,7 @@ use std::future::Future;
 use async_channel::{Receiver, Sender};
 use futures_lite::future;
 
+use crate::clock::Moment;
 use crate::manager::Manager;
 use crate::primitives::{Arc, Weak};
 use crate::runtime::BoxFuture;
@@ -28,16 +29,13 @@ pub(crate) fn keep<M: Manager>(
     let keeper = Keeper {
         shared: Arc::downgrade(shared),
         incoming,
-        jobs: async_channel::bounded(shared.config.return_capacity()),
+        jobs: shared.config.return_queue.map(async_channel::bounded),
     };
     let signals = Arc::clone(&shared.signals);
     async move {
-        loop {
-            let nudge = signals.nudge.listen();
-            let Some(timer) = keeper.do_what_is_due() else {
-                return;
-            };
+        while let Some(Round { until, timer }) = keeper.do_what_is_due() {
             let alarm = async {
+                let nudge = signals.nudge.until(|| keeper.is_wanted_before(until));
                 match timer {
                     Some(timer) => future::or(timer, nudge).await,
                     None => nudge.await,
@@ -51,48 +49,67 @@ pub(crate) fn keep<M: Manager>(
     }
 }
 
+/// What the keeper does between two looks at what is due.
+struct Round {
+    until: Moment,
+    timer: Option<BoxFuture<()>>,
+}
+
 struct Keeper<M: Manager> {
     shared: Weak<Shared<M>>,
     incoming: Option<Receiver<Return<M>>>,
-    /// One message for each job under way: what is full here is left in the queue.
-    jobs: (Sender<()>, Receiver<()>),
+    /// One message for each job under way, if their number is limited: while this is full, what
+    /// comes is left in the queue.
+    jobs: Option<(Sender<()>, Receiver<()>)>,
 }
 
 /// The right to one job. Dropping it makes room for the next.
-struct Slot(Receiver<()>);
+struct Slot(Option<Receiver<()>>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let _ = self.0.try_recv();
+        if let Some(jobs) = &self.0 {
+            let _ = jobs.try_recv();
+        }
     }
 }
 
 impl<M: Manager> Keeper<M> {
-    /// Does what is due. Returns the timer of what will be next, if anything will; `None` if
-    /// the pool is closed or gone.
-    fn do_what_is_due(&self) -> Option<Option<BoxFuture<()>>> {
+    /// Does what is due; `None` if the pool is closed or gone.
+    fn do_what_is_due(&self) -> Option<Round> {
         let shared = self.shared.upgrade()?;
         let now = shared.now();
         let mut fx = Effects::new();
-        let (closed, due) = {
+        let (closed, until) = {
             let mut state = shared.state.lock();
-            let due = state.keep(now, &mut fx);
-            (state.is_closed(), due)
+            let until = state.keep(now, &mut fx);
+            (state.is_closed(), until)
         };
         shared.carry_out(fx);
-        (!closed).then(|| shared.timer(due))
+        let timer = shared.timer(until);
+        (!closed).then_some(Round { until, timer })
+    }
+
+    fn is_wanted_before(&self, until: Moment) -> Option<()> {
+        let wanted = match self.shared.upgrade() {
+            Some(shared) => shared.state.lock().wants_keeper_before(until),
+            None => true,
+        };
+        wanted.then_some(())
     }
 
     /// The next connection from the return queue, as soon as there is room for another job.
     ///
     /// Cancel safe: between taking a connection and returning it there is no await.
     async fn next_return(&self) -> Option<(Slot, Return<M>)> {
-        let (room, jobs) = &self.jobs;
         let Some(incoming) = &self.incoming else {
             return std::future::pending().await;
         };
-        let _ = room.send(()).await;
-        let slot = Slot(jobs.clone());
+        let mut slot = Slot(None);
+        if let Some((room, jobs)) = &self.jobs {
+            let _ = room.send(()).await;
+            slot = Slot(Some(jobs.clone()));
+        }
         match incoming.recv().await {
             Ok(returned) => Some((slot, returned)),
             Err(_) => std::future::pending().await,

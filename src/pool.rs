@@ -143,24 +143,22 @@ impl<M: Manager> Pool<M> {
     /// This method is cancel safe: the pool fills whether or not anybody waits for it.
     pub async fn fill(&self) -> Result<(), AcquireError<M::Error>> {
         let shared = self.shared();
-        let mut failed_before = None;
-        shared.transition(|state, now, fx| {
-            failed_before = Some(state.statistics().failed_connects);
-            state.hurry(now, fx);
-        });
+        let failed_before = shared.transition(|state, now, fx| state.begin_fill(now, fx));
+        let _filler = Filler(shared);
         loop {
-            let progress = shared.signals.progress.listen();
-            let warmth = shared.state.lock().warmth();
-            match warmth {
+            let warmth = shared.signals.progress.until(|| {
+                let now = shared.now();
+                match shared.state.lock().warmth(failed_before, now) {
+                    Warmth::Cold => None,
+                    warmth => Some(warmth),
+                }
+            });
+            match warmth.await {
                 Warmth::Warm => return Ok(()),
                 Warmth::Closed => return Err(AcquireError::Closed),
-                Warmth::Cold {
-                    failed,
-                    error: Some(error),
-                } if failed_before.is_some_and(|before| failed > before) => {
-                    return Err(AcquireError::Connect(error));
-                }
-                Warmth::Cold { .. } => progress.await,
+                Warmth::Failed(error) => return Err(AcquireError::Connect(error)),
+                Warmth::Drive(attempt) => shared.connect_task(attempt).await,
+                Warmth::Cold => {}
             }
         }
     }
@@ -201,8 +199,8 @@ impl<M: Manager> Pool<M> {
                 continue;
             };
             let metrics = live.metrics(shared.now(), shared.origin);
-            let reason = CloseReason::Discarded;
-            let held = Held::new(Arc::clone(shared), live, Stage::Checking, reason);
+            let (stage, reason) = (Stage::Checking(None), CloseReason::Discarded);
+            let held = Held::new(Arc::clone(shared), live, stage, reason);
             let Some(live) = &held.live else {
                 continue;
             };
@@ -276,10 +274,15 @@ impl<M: Manager> Pool<M> {
         shared.begin_close();
         let end = shared.now().after(grace);
         async move {
-            match shared.timer(end) {
-                None => shared.drained().await,
-                Some(over) => futures_lite::future::or(shared.drained(), over).await,
-            }
+            let over = async {
+                while shared.now() < end {
+                    match shared.timer(end) {
+                        Some(timer) => timer.await,
+                        None => std::future::pending().await,
+                    }
+                }
+            };
+            futures_lite::future::or(shared.drained(), over).await;
             shared.status().size
         }
     }
@@ -294,13 +297,11 @@ impl<M: Manager> Pool<M> {
         let signals = Arc::clone(&self.shared().signals);
         let shared = Arc::downgrade(self.shared());
         async move {
-            loop {
-                let closing = signals.closing.listen();
-                if shared.upgrade().is_none_or(|shared| shared.is_closed()) {
-                    return;
-                }
-                closing.await;
-            }
+            let look = || match shared.upgrade() {
+                Some(shared) => shared.is_closed().then_some(()),
+                None => Some(()),
+            };
+            signals.closing.until(look).await;
         }
     }
 
@@ -319,6 +320,15 @@ impl<M: Manager> Pool<M> {
     /// The same pool, for threads that block.
     pub fn sync(&self) -> SyncPool<M> {
         SyncPool::over(self.clone())
+    }
+}
+
+/// A call to `fill` under way.
+struct Filler<'a, M: Manager>(&'a Arc<Shared<M>>);
+
+impl<M: Manager> Drop for Filler<'_, M> {
+    fn drop(&mut self) {
+        self.0.state.lock().end_fill();
     }
 }
 

@@ -1,7 +1,6 @@
 //! The one door to everything concurrent: a model checker's types can be put in here without
 //! touching the rest of the crate.
 
-pub(crate) use event_listener::Event;
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::attempts::AttemptId;
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::error::ConnectError;
@@ -20,9 +21,9 @@ pub(crate) struct Retry<E> {
     /// When an attempt was last made, or failed.
     last_attempt: Moment,
     next_attempt: Moment,
-    /// Rises with every change of the delay. An attempt that was begun at an earlier step has
-    /// nothing to say about this one.
-    step: u64,
+    /// The first attempt since the delay last changed. Those before it have nothing to say about
+    /// this one.
+    since: AttemptId,
     last_error: Option<ConnectError<E>>,
 }
 
@@ -33,17 +34,13 @@ impl<E> Retry<E> {
             delay: None,
             last_attempt: Moment::START,
             next_attempt: Moment::START,
-            step: 0,
+            since: AttemptId::FIRST,
             last_error: None,
         }
     }
 
     pub(crate) fn is_failing(&self) -> bool {
         self.delay.is_some()
-    }
-
-    pub(crate) fn step(&self) -> u64 {
-        self.step
     }
 
     /// Why the last attempt failed, if none has succeeded since.
@@ -77,31 +74,29 @@ impl<E> Retry<E> {
         }
     }
 
-    /// An attempt that began at `step` failed. Returns the error that this one replaces, for the
-    /// caller to drop without the lock.
+    /// An attempt failed; `next` will be the next to begin. Returns the error that this one
+    /// replaces, for the caller to drop without the lock.
     pub(crate) fn failed(
         &mut self,
-        step: u64,
+        attempt: AttemptId,
+        next: AttemptId,
+        error: ConnectError<E>,
         now: Moment,
-        error: Option<ConnectError<E>>,
         rng: &mut fastrand::Rng,
     ) -> Option<ConnectError<E>> {
-        if step == self.step {
+        if attempt >= self.since {
             let delay = self.backoff.next(self.delay, rng);
             self.delay = Some(delay);
-            self.step += 1;
+            self.since = next;
             self.schedule(now, delay);
         }
-        match error {
-            Some(error) => self.last_error.replace(error),
-            None => None,
-        }
+        self.last_error.replace(error)
     }
 
-    /// An attempt succeeded.
-    pub(crate) fn succeeded(&mut self) {
+    /// An attempt succeeded; `next` will be the next to begin.
+    pub(crate) fn succeeded(&mut self, next: AttemptId) {
         if self.delay.take().is_some() {
-            self.step += 1;
+            self.since = next;
         }
     }
 

@@ -4,13 +4,15 @@ use std::time::Instant;
 
 use async_channel::TrySendError;
 
+use crate::attempts::AttemptId;
+use crate::bell::Bell;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::lease::{Held, Lease};
 use crate::maintenance;
 use crate::manager::Manager;
 use crate::observer::Observer;
-use crate::primitives::{Arc, Event, Mutex, Weak, contain};
+use crate::primitives::{Arc, Mutex, Weak, contain};
 use crate::runtime::{BoxFuture, Runtime};
 use crate::state::{Effects, Stage, State, Verdict};
 use crate::status::{CloseReason, Status};
@@ -39,13 +41,13 @@ pub(crate) struct Shared<M: Manager> {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     /// To the keeper: something is due earlier than you think.
-    pub(crate) nudge: Event,
+    pub(crate) nudge: Bell,
     /// The pool has begun to close.
-    pub(crate) closing: Event,
+    pub(crate) closing: Bell,
     /// The pool is closed and its last place has been given back.
-    pub(crate) drained: Event,
+    pub(crate) drained: Bell,
     /// An attempt to connect has come to an end.
-    pub(crate) progress: Event,
+    pub(crate) progress: Bell,
 }
 
 /// A returned connection that needs work, on its way to the keeper.
@@ -80,7 +82,11 @@ impl<M: Manager> Shared<M> {
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
         let origin = runtime.now();
-        let (returns, incoming) = async_channel::bounded(config.return_capacity());
+        let (returns, incoming) = match config.return_queue {
+            Some(capacity) => async_channel::bounded(capacity),
+            // There are never more in it than there are places.
+            None => async_channel::unbounded(),
+        };
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(config, fastrand::u64(..))),
@@ -136,7 +142,6 @@ impl<M: Manager> Shared<M> {
             close,
             check,
             connect,
-            step,
             nudge,
             revive,
             progress,
@@ -146,33 +151,29 @@ impl<M: Manager> Shared<M> {
         for waker in wake.into_iter().chain(wake_more) {
             contain(|| waker.wake());
         }
-        for live in check {
-            let held = Held::new(
-                Arc::clone(self),
-                live,
-                Stage::Checking,
-                CloseReason::CheckFailed,
-            );
+        for (live, id) in check {
+            let stage = Stage::Checking(Some(id));
+            let held = Held::new(Arc::clone(self), live, stage, CloseReason::CheckFailed);
             self.spawn(Box::pin(work::check(held)));
         }
-        for _ in 0..connect {
-            self.spawn(self.connect_task(step));
+        for id in connect {
+            self.spawn(self.connect_task(id));
         }
         for (live, reason) in close {
             let held = Held::new(Arc::clone(self), live, Stage::Closing, reason);
             self.spawn(Box::pin(work::close(held)));
         }
         if nudge {
-            self.signals.nudge.notify(usize::MAX);
+            self.signals.nudge.ring();
         }
         if revive {
             self.revive_keeper();
         }
         if progress {
-            self.signals.progress.notify(usize::MAX);
+            self.signals.progress.ring();
         }
         if drained {
-            self.signals.drained.notify(usize::MAX);
+            self.signals.drained.ring();
         }
         if garbage.is_some() {
             contain(|| drop(garbage));
@@ -180,11 +181,12 @@ impl<M: Manager> Shared<M> {
     }
 
     /// An attempt to connect, whose place the state has set aside already.
-    pub(crate) fn connect_task(self: &Arc<Self>, step: u64) -> BoxFuture<()> {
+    pub(crate) fn connect_task(self: &Arc<Self>, id: AttemptId) -> BoxFuture<()> {
         // The lease is inside before the runtime sees the future: should it be dropped unpolled,
         // the place comes back.
-        let lease = Lease::new(Arc::clone(self), Stage::Connecting, CloseReason::Shutdown);
-        Box::pin(work::connect(lease, step))
+        let stage = Stage::Connecting(id);
+        let lease = Lease::new(Arc::clone(self), stage, CloseReason::Shutdown);
+        Box::pin(work::connect(lease))
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
@@ -259,8 +261,8 @@ impl<M: Manager> Shared<M> {
             }
             state.close(&mut fx);
         }
-        self.signals.closing.notify(usize::MAX);
         self.carry_out(fx);
+        self.signals.closing.ring();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -274,13 +276,8 @@ impl<M: Manager> Shared<M> {
 
     /// Resolves when the last place has been given back, once the pool is closed.
     pub(crate) async fn drained(&self) {
-        loop {
-            let listener = self.signals.drained.listen();
-            if self.state.lock().size() == 0 {
-                return;
-            }
-            listener.await;
-        }
+        let empty = || (self.state.lock().size() == 0).then_some(());
+        self.signals.drained.until(empty).await;
     }
 
     /// Tries once more to have a keeper, after the runtime dropped the last one. Its return queue

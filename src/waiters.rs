@@ -135,11 +135,10 @@ impl<O> Waiters<O> {
         })
     }
 
-    /// The first that could run an attempt to connect and does not yet.
-    pub(crate) fn first_not_driving(&self) -> Option<usize> {
-        self.iter()
-            .find(|(_, waiter)| !waiter.driving)
-            .map(|(key, _)| key)
+    /// The first few that could run an attempt to connect and do not yet.
+    pub(crate) fn not_driving(&self, most: usize) -> Vec<usize> {
+        let idle = self.iter().filter(|(_, waiter)| !waiter.driving);
+        idle.take(most).map(|(key, _)| key).collect()
     }
 
     fn unlink(&mut self, key: usize) {

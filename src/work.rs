@@ -20,10 +20,11 @@ use crate::state::{Live, Stage};
 use crate::status::CloseReason;
 
 /// Makes a connection and gives it to the pool.
-pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>, step: u64) {
+pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
     let Some(shared) = lease.shared().cloned() else {
         return;
     };
+    let stage = lease.stage();
     let begun = shared.is_observed().then(|| shared.now());
     let limit = shared.config.connect_timeout;
     let made = bounded(&*shared.runtime, limit, async {
@@ -37,7 +38,8 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>, step: u64) {
                 observer.connected(&observer::Connected::new(took.unwrap_or_default()));
             });
             lease.surrender();
-            let rejected = shared.transition(|state, now, fx| state.connected(connection, now, fx));
+            let rejected =
+                shared.transition(|state, now, fx| state.connected(connection, stage, now, fx));
             return close_rejected(shared, rejected).await;
         }
         Ok(Err(error)) => ConnectError::Failed(Arc::new(error)),
@@ -50,7 +52,7 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>, step: u64) {
         .and_then(|error| contain(|| shared.manager.is_permanent(error)))
         .unwrap_or(false);
     lease.surrender();
-    shared.transition(|state, now, fx| state.connect_failed(step, error, permanent, now, fx));
+    shared.transition(|state, now, fx| state.connect_failed(stage, error, permanent, now, fx));
 }
 
 /// Checks a connection and gives it to the pool if it is fit.
@@ -169,22 +171,22 @@ async fn bounded<T>(
         let Some(limit) = limit else {
             return Poll::Pending;
         };
-        loop {
-            let at = match deadline {
-                Some(at) => at,
-                None => match runtime.now().checked_add(limit) {
-                    Some(at) => *deadline.insert(at),
-                    None => return Poll::Pending,
-                },
-            };
-            let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
-            match sleep.as_mut().poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) if runtime.now() >= at => {
-                    return Poll::Ready(Err(Stopped::TimedOut));
-                }
-                // Too early: wait again.
-                Poll::Ready(()) => timer = None,
+        let at = match deadline {
+            Some(at) => at,
+            None => match runtime.now().checked_add(limit) {
+                Some(at) => *deadline.insert(at),
+                None => return Poll::Pending,
+            },
+        };
+        let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
+        match sleep.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) if runtime.now() >= at => Poll::Ready(Err(Stopped::TimedOut)),
+            Poll::Ready(()) => {
+                // Too early. Come back, rather than insist: who knows what clock that is.
+                timer = None;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     })

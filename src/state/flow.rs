@@ -3,8 +3,9 @@
 use std::task::Waker;
 
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
+use crate::attempts::AttemptId;
 use crate::clock::Moment;
-use crate::config::{CheckPolicy, IdleOrder};
+use crate::config::IdleOrder;
 use crate::error::{ConnectError, Phase};
 use crate::status::CloseReason;
 
@@ -57,14 +58,15 @@ pub(crate) enum Verdict {
 pub(crate) enum Turn<C, E> {
     /// It has been served, and is out of the queue.
     Over(Outcome<C, E>),
-    /// Wait on.
-    Wait {
-        /// A task that should have connected was dropped: run an attempt yourself. Its place is
-        /// in [`Stage::Connecting`].
-        drive: bool,
-        /// Call [`State::advance`] at this time: the keeper is gone, and will not.
-        due: Moment,
-    },
+    /// It waits on, with another waker: [`leave`](State::leave_waker) it, and look again.
+    LeaveWaker,
+    /// A task that should have connected was dropped: run this attempt yourself. Its place is in
+    /// [`Stage::Connecting`].
+    Drive(AttemptId),
+    /// Nobody else goes on: call [`State::advance`], and look again.
+    Advance,
+    /// Wait on; but call [`State::advance`] at this time, for the keeper is gone and will not.
+    Wait(Moment),
 }
 
 /// Why a deadline that passed was missed.
@@ -124,7 +126,7 @@ impl<C, E> State<C, E> {
         checked: bool,
         fx: &mut Effects<C, E>,
     ) -> Lend<C> {
-        fx.nudge |= self.clock.read(now);
+        self.read_clock(now, fx);
         loop {
             if self.closed {
                 return Lend::Closed;
@@ -133,6 +135,7 @@ impl<C, E> State<C, E> {
                 return Lend::Unavailable;
             }
             let Some(index) = self.candidate() else {
+                self.pump(now, fx);
                 return Lend::Unavailable;
             };
             let fitness = self.fitness(&self.idle[index], now);
@@ -154,18 +157,17 @@ impl<C, E> State<C, E> {
     }
 
     /// Takes a clean connection back, if nothing stands in the way as far as coarse time can
-    /// tell: the hot path. Returns whom to wake, or the connection if it takes
-    /// [`returned`](State::returned) to decide.
+    /// tell: the hot path. Otherwise it comes back, and [`returned`](State::returned) decides.
     #[inline]
-    pub(crate) fn put_back(
-        &mut self,
-        mut live: Box<Live<C>>,
-    ) -> Result<Option<Waker>, Box<Live<C>>> {
-        let plain = self.clock.spend()
+    pub(crate) fn put_back(&mut self, mut live: Box<Live<C>>) -> Result<(), Box<Live<C>>> {
+        let plain = self.waiters.is_empty()
             && !self.closed
-            && !self.is_surplus()
+            && self.clock.spend()
             && self.clock.is_surely_before(live.expires_at)
-            && self.config.max_uses.is_none_or(|max| live.uses < max);
+            && self.config.max_uses.is_none_or(|max| live.uses < max)
+            && !self.is_surplus()
+            && self.has_room_for_idle()
+            && self.fillers == 0;
         if !plain {
             return Err(live);
         }
@@ -173,33 +175,9 @@ impl<C, E> State<C, E> {
         live.fit_at = live.idle_since;
         live.turn = self.next_turn;
         self.next_turn += 1;
-        if !self.waiters.is_empty() {
-            return self.hand_over(live);
-        }
-        if !self.has_room_for_idle() {
-            return Err(live);
-        }
         self.stages.leave(Stage::Lent);
         self.idle.push_back(live);
-        Ok(None)
-    }
-
-    /// Gives a connection that has just come back to the first waiter, if that is surely not
-    /// late. The place goes from loan to loan.
-    fn hand_over(&mut self, mut live: Box<Live<C>>) -> Result<Option<Waker>, Box<Live<C>>> {
-        let surely = self.driverless == 0
-            && self.config.check_policy != CheckPolicy::Always
-            && self
-                .waiters
-                .first()
-                .is_some_and(|first| self.clock.is_surely_before(first.deadline));
-        match surely.then(|| self.waiters.pop()).flatten() {
-            Some(key) => {
-                live.uses += 1;
-                Ok(self.waiters.resolve(key, Outcome::Connection(live)))
-            }
-            None => Err(live),
-        }
+        Ok(())
     }
 
     /// Takes a connection back.
@@ -210,7 +188,7 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Returned<C> {
-        fx.nudge |= self.clock.read(now);
+        self.read_clock(now, fx);
         self.stages.leave(Stage::Lent);
         live.idle_since = now;
         live.turn = self.next_turn;
@@ -229,6 +207,7 @@ impl<C, E> State<C, E> {
                 self.supply(live, false, Phase::Wait, now, fx).into()
             }
         };
+        fx.progress = true;
         self.pump(now, fx);
         outcome
     }
@@ -237,6 +216,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn detached(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.stages.leave(Stage::Lent);
         self.statistics.closes.count(CloseReason::Detached);
+        fx.progress = true;
         self.pump(now, fx);
     }
 
@@ -260,45 +240,47 @@ impl<C, E> State<C, E> {
         self.statistics.waits += 1;
         let key = self.waiters.push(now, deadline, waker);
         self.retry.bring_forward();
-        fx.revive = !self.clock.is_kept();
+        self.revive(fx);
         self.pump(now, fx);
         Join::Queued(key)
     }
 
-    /// Looks whether a waiter has been served. If `waker` is to replace the one that was left
-    /// with [`join`](State::join), the old one comes back in it, to be dropped without the
-    /// lock.
-    pub(crate) fn poll_waiter(&mut self, key: usize, waker: &mut Option<Waker>) -> Turn<C, E> {
-        if self.waiters.get_mut(key).outcome.is_some() {
+    /// Looks whether a waiter has been served, and if not, whether the waker that it left, if it
+    /// has not just done so, is still this one.
+    pub(crate) fn poll_waiter(&mut self, key: usize, waker: Option<&Waker>) -> Turn<C, E> {
+        let waiter = self.waiters.get_mut(key);
+        if waiter.outcome.is_some() {
             if let Some(outcome) = self.waiters.remove(key).outcome {
                 return Turn::Over(self.seen(outcome));
             }
         }
-        let spare = self.driverless > 0 && self.free() > 0;
         let waiter = self.waiters.get_mut(key);
-        if waker.is_some() {
-            std::mem::swap(&mut waiter.waker, waker);
+        let left = waiter.waker.as_ref();
+        if waker.is_some_and(|now| left.is_none_or(|left| !left.will_wake(now))) {
+            return Turn::LeaveWaker;
         }
-        let drive = spare && !waiter.driving;
-        if drive {
-            waiter.driving = true;
+        if self.stranded {
+            return Turn::Advance;
+        }
+        if self.driverless > 0 && self.free() > 0 && !self.waiters.get_mut(key).driving {
+            self.waiters.get_mut(key).driving = true;
             self.driverless -= 1;
-            self.stages.enter(Stage::Connecting);
+            return Turn::Drive(self.begin_attempt(self.clock.now()));
         }
-        let due = match self.clock.is_kept() {
+        Turn::Wait(match self.clock.is_kept() {
             true => Moment::NEVER,
-            false => self.next_due(),
-        };
-        Turn::Wait { drive, due }
+            false => self.next_due(self.clock.now()),
+        })
+    }
+
+    /// Replaces a waiter's waker. The old one is to be dropped without the lock.
+    pub(crate) fn leave_waker(&mut self, key: usize, waker: Waker) -> Option<Waker> {
+        self.waiters.get_mut(key).waker.replace(waker)
     }
 
     /// A waiter's own attempt to connect has come to its end.
     pub(crate) fn stopped_driving(&mut self, key: usize) {
         self.waiters.get_mut(key).driving = false;
-    }
-
-    pub(crate) fn step(&self) -> u64 {
-        self.retry.step()
     }
 
     /// A waiter's deadline has passed.
@@ -313,27 +295,40 @@ impl<C, E> State<C, E> {
         match waiter.outcome {
             Some(outcome) => TimeOut::Served(self.seen(outcome)),
             None => {
+                self.count_missed(phase, now);
                 let missed = self.missed(phase, waiter.since);
-                self.overdue += usize::from(phase != Phase::Wait);
                 self.pump(now, fx);
                 TimeOut::Missed(missed, waiter.waker)
             }
         }
     }
 
-    /// Counts a missed deadline and says what is known about it.
-    pub(crate) fn missed(&mut self, phase: Phase, since: Moment) -> Missed<E> {
+    /// Counts a missed deadline. Whatever was to serve this caller, nobody else should count on it.
+    pub(super) fn count_missed(&mut self, phase: Phase, now: Moment) {
         let timeouts = &mut self.statistics.timeouts;
         match phase {
             Phase::Wait => timeouts.wait += 1,
             Phase::Check => timeouts.check += 1,
             Phase::Connect => timeouts.connect += 1,
         }
+        if phase != Phase::Wait {
+            self.attempts.doubt_oldest(now);
+        }
+    }
+
+    /// What is known about a missed deadline.
+    pub(crate) fn missed(&self, phase: Phase, since: Moment) -> Missed<E> {
         Missed {
             phase,
             since,
             cause: self.retry.cause().cloned(),
         }
+    }
+
+    /// A caller would not wait, and got nothing.
+    pub(crate) fn refused(&mut self, now: Moment) -> Missed<E> {
+        self.count_missed(Phase::Wait, now);
+        self.missed(Phase::Wait, now)
     }
 
     /// A waiter goes away without having seen how it ended for it: what it was given is passed

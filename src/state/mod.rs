@@ -27,13 +27,15 @@
 //!    until it no longer does.
 //! 3. An idle connection that is fit to be lent and a live waiter never exist side by side.
 //! 4. If somebody waits and a place is free, then as many checks and attempts to connect are
-//!    under way (those excepted that have already cost somebody its deadline) as there are
-//!    waiters, or the schedule, the limit on concurrent connects or a driverless attempt (5) says
-//!    why not.
+//!    under way as there are waiters (not counting overdue ones, see
+//!    [`attempts`](crate::attempts)), or the schedule, the limit on concurrent connects, a
+//!    driverless attempt (5) or a stranded pool (8) says why not.
 //! 5. `driverless` attempts are fewer than those who wait: each is a task that the runtime
 //!    dropped, to be run by a waiter instead.
 //! 6. Once closed: nobody waits, nothing is idle, connecting only falls.
 //! 7. Idle connections are in the order of their last return.
+//! 8. A transition in which a task was lost spawns none; it leaves the pool stranded, and wakes
+//!    the first waiter to go on.
 
 mod flow;
 mod supply;
@@ -43,6 +45,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use crate::attempts::{AttemptId, Attempts};
 use crate::clock::{Clock, Moment};
 use std::time::Instant;
 
@@ -92,8 +95,9 @@ impl<C> Live<C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Lent,
-    Connecting,
-    Checking,
+    Connecting(AttemptId),
+    /// Without an attempt if it was merely taken aside.
+    Checking(Option<AttemptId>),
     Recycling,
     Closing,
 }
@@ -112,8 +116,8 @@ impl Stages {
     fn count_mut(&mut self, stage: Stage) -> &mut usize {
         match stage {
             Stage::Lent => &mut self.lent,
-            Stage::Connecting => &mut self.connecting,
-            Stage::Checking => &mut self.checking,
+            Stage::Connecting(_) => &mut self.connecting,
+            Stage::Checking(_) => &mut self.checking,
             Stage::Recycling => &mut self.recycling,
             Stage::Closing => &mut self.closing,
         }
@@ -154,11 +158,9 @@ pub(crate) struct Effects<C, E> {
     /// Connections to close. Their places are in [`Stage::Closing`].
     pub(crate) close: Vec<(Box<Live<C>>, CloseReason)>,
     /// Connections to check. Their places are in [`Stage::Checking`].
-    pub(crate) check: Vec<Box<Live<C>>>,
+    pub(crate) check: Vec<(Box<Live<C>>, AttemptId)>,
     /// Attempts to connect to begin. Their places are in [`Stage::Connecting`].
-    pub(crate) connect: usize,
-    /// The step of the schedule at which they begin.
-    pub(crate) step: u64,
+    pub(crate) connect: Vec<AttemptId>,
     /// Something is due before the keeper wakes.
     pub(crate) nudge: bool,
     /// Somebody waits, and the keeper is gone.
@@ -178,8 +180,7 @@ impl<C, E> Effects<C, E> {
             wake_more: Vec::new(),
             close: Vec::new(),
             check: Vec::new(),
-            connect: 0,
-            step: 0,
+            connect: Vec::new(),
             nudge: false,
             revive: false,
             progress: false,
@@ -210,9 +211,15 @@ pub(crate) struct State<C, E> {
     retry: Retry<E>,
     /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
     driverless: usize,
-    /// Connects and checks under way that have already cost somebody its deadline: they may be
-    /// hung, so nobody else is to count on them.
-    overdue: usize,
+    /// The connects and checks under way.
+    attempts: Attempts,
+    /// A task was dropped by the runtime, and what follows from it was left undone: to spawn in
+    /// its place, then and there, might go on for ever. The first who waits sees to it.
+    stranded: bool,
+    /// Nobody who waits needs an attempt to connect before this: the last one lost its task.
+    refill_after: Moment,
+    /// Calls to `fill` under way.
+    fillers: usize,
     /// Until when the keeper sleeps, if it is not nudged.
     keeper_until: Moment,
     next_id: u64,
@@ -243,7 +250,10 @@ impl<C, E> State<C, E> {
             waiters: Waiters::new(),
             retry: Retry::new(config.backoff()),
             driverless: 0,
-            overdue: 0,
+            attempts: Attempts::new(),
+            stranded: false,
+            refill_after: Moment::START,
+            fillers: 0,
             keeper_until: Moment::NEVER,
             next_id: 0,
             next_turn: 0,
@@ -285,30 +295,25 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Places that are taken, closing ones excepted.
-    fn live_or_coming(&self) -> usize {
-        let Stages {
-            lent,
-            connecting,
-            checking,
-            recycling,
-            closing: _,
-        } = self.stages;
-        self.idle.len() + lent + connecting + checking + recycling
-    }
-
     pub(crate) fn size(&self) -> usize {
-        self.live_or_coming() + self.stages.closing
+        self.live() + self.stages.connecting + self.stages.closing
     }
 
     fn free(&self) -> usize {
         self.config.max_size.saturating_sub(self.size())
     }
 
+    /// Connections that could still serve somebody. Those in the making are not among them: a
+    /// shrink does not close one that is there in favour of one that may never be.
+    #[inline]
+    fn live(&self) -> usize {
+        self.idle.len() + self.stages.lent + self.stages.checking + self.stages.recycling
+    }
+
     /// After a shrink: more connections than there are places.
     #[inline]
     fn is_surplus(&self) -> bool {
-        self.live_or_coming() > self.config.max_size
+        self.live() > self.config.max_size
     }
 
     fn min_idle(&self) -> usize {
@@ -379,12 +384,24 @@ impl<C, E> State<C, E> {
         fx.close.push((live, reason));
     }
 
+    /// Somebody read the clock. If there is traffic, the keeper is to do so from now on.
+    fn read_clock(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        if self.clock.read(now) {
+            self.note_due(now, fx);
+        }
+    }
+
     /// Asks the keeper to wake earlier if it would sleep past `at`.
     fn note_due(&mut self, at: Moment, fx: &mut Effects<C, E>) {
         if at < self.keeper_until {
             self.keeper_until = at;
             fx.nudge = true;
         }
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn attempts_under_way(&self) -> usize {
+        self.stages.checking + self.stages.connecting + self.driverless
     }
 
     /// Asserts the invariants at the top of this file.
@@ -417,7 +434,8 @@ impl<C, E> State<C, E> {
         let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
         assert!(
             self.free() <= self.driverless
-                || self.under_way() >= self.waiters.len()
+                || self.attempts_under_way() >= self.waiters.len()
+                || self.stranded
                 || self.retry.is_failing()
                 || self.stages.connecting + self.driverless >= limit,
             "4: nobody works for a waiter although a place is free"

@@ -2,6 +2,7 @@
 //! ageing, growing, shrinking, closing.
 
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
+use crate::attempts::AttemptId;
 use crate::clock::Moment;
 use crate::config::ConnectPolicy;
 use crate::error::{ConnectError, Phase};
@@ -14,8 +15,7 @@ impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
     /// changed either.
     pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        let begun = self.stages.checking + self.stages.connecting;
-        self.overdue = self.overdue.min(begun);
+        self.stranded = false;
         if self.closed {
             fx.drained |= self.size() == 0;
         } else {
@@ -25,13 +25,28 @@ impl<C, E> State<C, E> {
         self.pass_on_driverless(fx);
         if !self.clock.is_kept() {
             // The first waiter stands in for the keeper: let it see what is due by now.
-            let waker = self
-                .waiters
-                .first_mut()
-                .and_then(|first| first.waker.take());
-            fx.wake(waker);
+            self.wake_first(fx);
         }
         self.check();
+    }
+
+    /// A task was lost, and with it what it was to do. As `pump`, but spawns nothing: a runtime
+    /// that drops one task is likely to drop the next, in the middle of being given it.
+    fn pump_without_spawning(&mut self, fx: &mut Effects<C, E>) {
+        if self.closed {
+            fx.drained |= self.size() == 0;
+        } else if !self.waiters.is_empty() {
+            self.stranded = true;
+            self.wake_first(fx);
+        }
+        self.pass_on_driverless(fx);
+        self.check();
+    }
+
+    fn wake_first(&mut self, fx: &mut Effects<C, E>) {
+        let first = self.waiters.first_mut();
+        let waker = first.and_then(|first| first.waker.take());
+        fx.wake(waker);
     }
 
     /// Lends idle connections to those who wait, and begins checks for those who could be.
@@ -47,9 +62,10 @@ impl<C, E> State<C, E> {
                     }
                 }
                 Fitness::Fit => self.hand_over_idle(index, now, fx),
-                Fitness::Stale if self.under_way() < self.waiters.len() => {
+                // Connects under way are no reason to leave it alone: they may be hung.
+                Fitness::Stale if self.stages.checking < self.waiters.len() => {
                     if let Some(live) = self.take_idle(index) {
-                        self.begin_check(live, fx);
+                        self.begin_check(live, now, fx);
                     }
                 }
                 Fitness::Stale => {
@@ -94,26 +110,36 @@ impl<C, E> State<C, E> {
             if !late {
                 return Some(key);
             }
-            self.overdue += 1;
+            self.count_missed(phase, now);
             let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
             fx.wake(waker);
         }
     }
 
-    fn begin_check(&mut self, live: Box<Live<C>>, fx: &mut Effects<C, E>) {
-        self.stages.enter(Stage::Checking);
-        fx.check.push(live);
+    fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
+        let id = self.attempts.begin(now);
+        self.stages.enter(Stage::Checking(Some(id)));
+        fx.check.push((live, id));
     }
 
-    /// Checks and attempts to connect that can be counted on to serve somebody.
-    pub(super) fn under_way(&self) -> usize {
-        let begun = self.stages.checking + self.stages.connecting;
-        begun.saturating_sub(self.overdue) + self.driverless
+    /// Takes a place for an attempt to connect.
+    pub(super) fn begin_attempt(&mut self, now: Moment) -> AttemptId {
+        let id = self.attempts.begin(now);
+        self.stages.enter(Stage::Connecting(id));
+        id
+    }
+
+    /// Leaves a stage, and ends the attempt that it was.
+    fn leave(&mut self, stage: Stage, succeeded_at: Option<Moment>) {
+        self.stages.leave(stage);
+        if let Stage::Connecting(id) | Stage::Checking(Some(id)) = stage {
+            self.attempts.end(id, succeeded_at);
+        }
     }
 
     /// How many more attempts to connect there should be: for those who wait, and to refill.
-    fn wanted_connects(&self) -> (usize, usize) {
-        let under_way = self.under_way();
+    fn wanted_connects(&self, now: Moment) -> (usize, usize) {
+        let under_way = self.attempts.promising(now) + self.driverless;
         let waiting = self.waiters.len();
         let unserved = waiting.saturating_sub(under_way);
         let spare = under_way.saturating_sub(waiting) + self.idle.len() + self.stages.recycling;
@@ -124,35 +150,46 @@ impl<C, E> State<C, E> {
             .saturating_sub(self.driverless)
             .min(limit.saturating_sub(self.stages.connecting + self.driverless));
         let for_waiters = unserved.min(room);
-        (for_waiters, missing.min(room - for_waiters))
+        // Without a keeper there is nobody to run a refill, and `fill` runs its own.
+        let for_idle = match self.clock.is_kept() {
+            true => missing.min(room - for_waiters),
+            false => 0,
+        };
+        (for_waiters, for_idle)
     }
 
     fn begin_connects(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        let (for_waiters, for_idle) = self.wanted_connects();
+        let (for_waiters, mut for_idle) = self.wanted_connects(now);
+        if for_idle > 0 && now < self.refill_after {
+            self.note_due(self.refill_after, fx);
+            for_idle = 0;
+        }
         let wanted = for_waiters + for_idle;
         let begin = match self.config.connect_policy {
             ConnectPolicy::Retry(_) => self.retry.allowance(wanted, now),
             ConnectPolicy::FailFast => for_waiters + self.retry.allowance(for_idle, now),
         };
+        for _ in 0..begin {
+            let id = self.begin_attempt(now);
+            fx.connect.push(id);
+        }
         if begin > 0 {
-            fx.connect += begin;
-            fx.step = self.retry.step();
-            self.stages.connecting += begin;
             self.retry.begun(now);
         }
         if begin < wanted {
             self.note_due(self.retry.due(), fx);
         }
+        if !self.waiters.is_empty() {
+            self.note_due(self.attempts.next_overdue(now), fx);
+        }
     }
 
-    /// Wakes a waiter to run an attempt to connect that lost its task.
+    /// Wakes waiters to run the attempts to connect that lost their tasks.
     fn pass_on_driverless(&mut self, fx: &mut Effects<C, E>) {
         self.driverless = self.driverless.min(self.waiters.len());
-        if self.driverless > 0 {
-            if let Some(key) = self.waiters.first_not_driving() {
-                let waker = self.waiters.get_mut(key).waker.take();
-                fx.wake(waker);
-            }
+        for key in self.waiters.not_driving(self.driverless) {
+            let waker = self.waiters.get_mut(key).waker.take();
+            fx.wake(waker);
         }
     }
 
@@ -171,7 +208,7 @@ impl<C, E> State<C, E> {
         }
         if !self.waiters.is_empty() {
             if !verified && self.fitness(&live, now) == Fitness::Stale {
-                self.begin_check(live, fx);
+                self.begin_check(live, now, fx);
                 return None;
             }
             if let Some(key) = self.pop_live_waiter(now, phase, fx) {
@@ -204,7 +241,7 @@ impl<C, E> State<C, E> {
             Some(CloseReason::Lifetime)
         } else if self.config.max_uses.is_some_and(|max| live.uses >= max) {
             Some(CloseReason::Uses)
-        } else if self.live_or_coming() >= self.config.max_size {
+        } else if self.live() >= self.config.max_size {
             Some(CloseReason::Resize)
         } else {
             None
@@ -232,13 +269,14 @@ impl<C, E> State<C, E> {
     pub(crate) fn connected(
         &mut self,
         connection: C,
+        from: Stage,
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
-        self.stages.leave(Stage::Connecting);
+        self.leave(from, Some(now));
         self.statistics.connects += 1;
         fx.progress = true;
-        self.retry.succeeded();
+        self.retry.succeeded(self.attempts.next());
         let live = self.admit(connection, now);
         let rejected = self.supply(live, true, Phase::Connect, now, fx);
         self.pump(now, fx);
@@ -256,25 +294,27 @@ impl<C, E> State<C, E> {
         if self.closed || self.free() == 0 || !wanted {
             return Err(connection);
         }
-        self.statistics.adopted += 1;
         let live = self.admit(connection, now);
-        if let Some(rejected) = self.supply(live, true, Phase::Wait, now, fx) {
-            fx.close.push(rejected);
+        if let Some((live, _)) = self.supply(live, true, Phase::Wait, now, fx) {
+            // Those who waited were all late.
+            self.stages.leave(Stage::Closing);
+            return Err(live.connection);
         }
+        self.statistics.adopted += 1;
         self.pump(now, fx);
         Ok(())
     }
 
-    /// An attempt to connect that began at `step` failed.
+    /// An attempt to connect failed.
     pub(crate) fn connect_failed(
         &mut self,
-        step: u64,
+        from: Stage,
         error: ConnectError<E>,
         permanent: bool,
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        self.stages.leave(Stage::Connecting);
+        self.leave(from, None);
         self.statistics.failed_connects += 1;
         fx.progress = true;
         let hopeless = permanent && self.live() == 0;
@@ -284,7 +324,10 @@ impl<C, E> State<C, E> {
             self.fail_first_waiter(&error, fx);
         }
         // Kept as the last error, so dropping a clone above was never the last.
-        fx.garbage = self.retry.failed(step, now, Some(error), &mut self.rng);
+        if let Stage::Connecting(id) = from {
+            let next = self.attempts.next();
+            fx.garbage = self.retry.failed(id, next, error, now, &mut self.rng);
+        }
         self.pump(now, fx);
     }
 
@@ -297,11 +340,6 @@ impl<C, E> State<C, E> {
         true
     }
 
-    /// Connections that could still serve somebody.
-    fn live(&self) -> usize {
-        self.live_or_coming() - self.stages.connecting
-    }
-
     /// A check or recycling succeeded, or nothing was found against it by `retain`.
     pub(crate) fn passed(
         &mut self,
@@ -311,12 +349,12 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
-        self.stages.leave(from);
+        self.leave(from, verified.then_some(now));
         if verified {
             live.fit_at = now;
         }
         // Freshly recycled is not freshly checked, which matters to those who always check.
-        let checked = verified && from == Stage::Checking;
+        let checked = verified && from != Stage::Recycling;
         let rejected = self.supply(live, checked, Phase::Check, now, fx);
         self.pump(now, fx);
         rejected
@@ -324,7 +362,7 @@ impl<C, E> State<C, E> {
 
     /// A place goes on to [`Stage::Closing`].
     pub(crate) fn condemned(&mut self, from: Stage, now: Moment, fx: &mut Effects<C, E>) {
-        self.stages.leave(from);
+        self.leave(from, None);
         self.stages.enter(Stage::Closing);
         self.pump(now, fx);
     }
@@ -338,28 +376,29 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        self.stages.leave(stage);
-        if stage == Stage::Connecting {
-            // The runtime dropped the task. To spawn another would drop that as well, for ever:
-            // let somebody who waits run it, or try again later.
-            fx.progress = true;
-            if self.closed || self.waiters.is_empty() {
-                let step = self.retry.step();
-                fx.garbage = self.retry.failed(step, now, None, &mut self.rng);
-            } else {
-                self.driverless += 1;
+        self.leave(stage, None);
+        fx.progress = true;
+        match stage {
+            Stage::Closing | Stage::Lent => {
+                self.statistics.closes.count(reason);
+                return self.pump(now, fx);
             }
-        } else {
-            self.statistics.closes.count(reason);
+            Stage::Checking(_) | Stage::Recycling => self.statistics.closes.count(reason),
+            // Somebody who waits is to run it instead; a mere refill is tried again later.
+            Stage::Connecting(_) if self.driverless < self.waiters.len() => self.driverless += 1,
+            Stage::Connecting(_) => {
+                self.refill_after = now.after(self.config.backoff().first());
+                self.note_due(self.refill_after, fx);
+            }
         }
-        self.pump(now, fx);
+        self.pump_without_spawning(fx);
     }
 
     /// Does what is due at `now`, and says when to come back.
     pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
         self.expire(now, fx);
         self.pump(now, fx);
-        self.next_due()
+        self.next_due(now)
     }
 
     /// [`advance`](State::advance), by the maintenance task: keeps the coarse time as well.
@@ -371,14 +410,24 @@ impl<C, E> State<C, E> {
         self.keeper_until
     }
 
+    /// True if the maintenance task, asleep until then, should look now.
+    pub(crate) fn wants_keeper_before(&self, until: Moment) -> bool {
+        self.closed || self.keeper_until < until
+    }
+
     /// The maintenance task is gone: waiters must look after what is due.
     pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
         self.clock.keeper_gone();
-        let waker = self
-            .waiters
-            .first_mut()
-            .and_then(|first| first.waker.take());
-        fx.wake(waker);
+        self.wake_first(fx);
+    }
+
+    /// Asks for a new keeper, if the last one is gone. From now on it counts as there; should it
+    /// be dropped as well, [`keeper_gone`](State::keeper_gone) says so.
+    pub(super) fn revive(&mut self, fx: &mut Effects<C, E>) {
+        if !self.clock.is_kept() && !self.closed {
+            self.clock.keeper_back();
+            fx.revive = true;
+        }
     }
 
     pub(crate) fn is_kept(&self) -> bool {
@@ -386,16 +435,22 @@ impl<C, E> State<C, E> {
     }
 
     /// When something will be due, given that nothing else happens.
-    pub(super) fn next_due(&self) -> Moment {
+    pub(super) fn next_due(&self, now: Moment) -> Moment {
         if self.closed {
             return Moment::NEVER;
         }
-        let retry = match self.wanted_connects() {
+        let retry = match self.wanted_connects(now) {
             (0, 0) => Moment::NEVER,
+            (0, _) if now < self.refill_after => self.refill_after,
             _ => self.retry.due(),
         };
+        let overdue = match self.waiters.is_empty() {
+            true => Moment::NEVER,
+            false => self.attempts.next_overdue(now),
+        };
+        let first = retry.min(overdue).min(self.idle_due());
         let expiries = self.idle.iter().map(|live| live.expires_at);
-        expiries.fold(retry.min(self.idle_due()), Moment::min)
+        expiries.fold(first, Moment::min)
     }
 
     /// When the connection that has been idle longest has been so for too long.
@@ -435,6 +490,7 @@ impl<C, E> State<C, E> {
             };
             self.condemn(live, CloseReason::Resize, fx);
         }
+        fx.progress = true;
         self.pump(now, fx);
     }
 
@@ -463,32 +519,48 @@ impl<C, E> State<C, E> {
     pub(crate) fn borrow_idle(&mut self, id: u64) -> Option<Box<Live<C>>> {
         let index = self.idle.iter().position(|live| live.id == id)?;
         let live = self.take_idle(index)?;
-        self.stages.enter(Stage::Checking);
+        self.stages.enter(Stage::Checking(None));
         Some(live)
     }
 
-    /// How warm the pool is.
-    pub(crate) fn warmth(&self) -> Warmth<E> {
-        let (for_waiters, for_idle) = self.wanted_connects();
-        let ready = self.idle.len() + self.stages.recycling + self.stages.checking;
-        if self.closed {
-            Warmth::Closed
-        } else if ready >= self.min_idle() || (for_idle + for_waiters + self.stages.connecting == 0)
-        {
-            Warmth::Warm
-        } else {
-            Warmth::Cold {
-                failed: self.statistics.failed_connects,
-                error: self.retry.last_error().cloned(),
-            }
-        }
+    /// A call to `fill` begins: sees to the idle ones now, even if the schedule has a long delay.
+    pub(crate) fn begin_fill(&mut self, now: Moment, fx: &mut Effects<C, E>) -> u64 {
+        self.fillers += 1;
+        self.hurry(now, fx);
+        self.statistics.failed_connects
     }
 
-    /// Sees to the idle ones now, as for a new waiter: even if the schedule has a long delay.
+    /// A call to `fill` is over.
+    pub(crate) fn end_fill(&mut self) {
+        self.fillers -= 1;
+    }
+
+    /// Sees to the idle ones now.
     pub(crate) fn hurry(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.retry.bring_forward();
-        fx.revive = !self.clock.is_kept() && !self.closed;
+        self.revive(fx);
         self.pump(now, fx);
+    }
+
+    /// How warm the pool is, to a call of `fill` that began when so many attempts had failed.
+    pub(crate) fn warmth(&mut self, failed_before: u64, now: Moment) -> Warmth<E> {
+        if self.closed {
+            return Warmth::Closed;
+        }
+        let ready = self.idle.len() + self.stages.recycling + self.stages.checking;
+        let coming = self.stages.connecting + self.driverless;
+        if ready >= self.min_idle() || (coming == 0 && self.free() == 0) {
+            return Warmth::Warm;
+        }
+        if self.statistics.failed_connects > failed_before {
+            if let Some(error) = self.retry.last_error() {
+                return Warmth::Failed(error.clone());
+            }
+        }
+        if !self.clock.is_kept() && ready + coming < self.min_idle() && self.free() > 0 {
+            return Warmth::Drive(self.begin_attempt(now));
+        }
+        Warmth::Cold
     }
 }
 
@@ -497,9 +569,9 @@ impl<C, E> State<C, E> {
 pub(crate) enum Warmth<E> {
     /// As many idle as should be, or no place for more.
     Warm,
-    Cold {
-        failed: u64,
-        error: Option<ConnectError<E>>,
-    },
+    Cold,
+    /// There is no keeper to see to it: run this attempt to connect yourself.
+    Drive(AttemptId),
+    Failed(ConnectError<E>),
     Closed,
 }

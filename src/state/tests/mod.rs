@@ -67,14 +67,27 @@ fn wait(pool: &mut Pool, ms: u64, deadline: u64) -> (usize, Fx) {
     }
 }
 
-fn connect(pool: &mut Pool, id: u32, ms: u64) -> Fx {
-    let (rejected, fx) = fx(|fx| pool.connected(id, at(ms), fx));
+/// The attempt that these effects begin succeeds.
+fn connect(pool: &mut Pool, begun: &Fx, id: u32, ms: u64) -> Fx {
+    let from = attempt(begun);
+    let (rejected, fx) = fx(|fx| pool.connected(id, from, at(ms), fx));
     assert!(rejected.is_none(), "{rejected:?}");
     fx
 }
 
+/// The first attempt to connect that these effects begin.
+fn attempt(begun: &Fx) -> Stage {
+    Stage::Connecting(*begun.connect.first().expect("an attempt begins"))
+}
+
+/// The attempt that these effects begin fails.
+fn refuse(pool: &mut Pool, begun: &Fx, ms: u64) -> Fx {
+    let from = attempt(begun);
+    fx(|fx| pool.connect_failed(from, ConnectError::TimedOut, false, at(ms), fx)).1
+}
+
 fn served(pool: &mut Pool, key: usize) -> Box<Live<u32>> {
-    match pool.poll_waiter(key, &mut None) {
+    match pool.poll_waiter(key, None) {
         Turn::Over(Outcome::Connection(live)) => live,
         other => panic!("not served but {other:?}"),
     }
@@ -91,8 +104,8 @@ fn lent(pool: &mut Pool, number: u32) -> Vec<Box<Live<u32>>> {
     (1..=number)
         .map(|id| {
             let (key, fx) = wait(pool, 0, 1_000_000);
-            assert_eq!(fx.connect, 1);
-            let _ = connect(pool, id, 0);
+            assert_eq!(fx.connect.len(), 1);
+            let _ = connect(pool, &fx, id, 0);
             served(pool, key)
         })
         .collect()
@@ -102,8 +115,8 @@ fn lent(pool: &mut Pool, number: u32) -> Vec<Box<Live<u32>>> {
 fn a_waiter_starts_a_connect_and_gets_it() {
     let mut pool = pool(|_| {});
     let (key, begun) = wait(&mut pool, 0, 100);
-    assert_eq!(begun.connect, 1);
-    let made = connect(&mut pool, 1, 5);
+    assert_eq!(begun.connect.len(), 1);
+    let made = connect(&mut pool, &begun, 1, 5);
     assert!(made.wake.is_some());
     assert_eq!(served(&mut pool, key).connection, 1);
     assert_eq!(pool.status(at(5)).in_use, 1);
@@ -112,7 +125,9 @@ fn a_waiter_starts_a_connect_and_gets_it() {
 #[test]
 fn connects_are_never_more_than_places() {
     let mut pool = pool(|_| {});
-    let begun: usize = (0..5).map(|_| wait(&mut pool, 0, 100).1.connect).sum();
+    let begun: usize = (0..5)
+        .map(|_| wait(&mut pool, 0, 100).1.connect.len())
+        .sum();
     assert_eq!(begun, 2);
     assert_eq!(pool.size(), 2);
 }
@@ -120,13 +135,11 @@ fn connects_are_never_more_than_places() {
 #[test]
 fn connect_concurrency_limits_attempts_under_way() {
     let mut pool = pool(|config| config.connect_concurrency = Some(1));
-    assert_eq!(wait(&mut pool, 0, 100).1.connect, 1);
-    assert_eq!(wait(&mut pool, 0, 100).1.connect, 0);
-    assert_eq!(
-        connect(&mut pool, 1, 5).connect,
-        1,
-        "the next begins when one has ended"
-    );
+    let (_, begun) = wait(&mut pool, 0, 100);
+    assert_eq!(begun.connect.len(), 1);
+    assert!(wait(&mut pool, 0, 100).1.connect.is_empty());
+    let made = connect(&mut pool, &begun, 1, 5);
+    assert_eq!(made.connect.len(), 1, "the next begins when one has ended");
 }
 
 #[test]
@@ -143,14 +156,11 @@ fn a_return_goes_to_the_first_live_waiter() {
         "both the late and the served one are woken"
     );
     assert!(matches!(
-        pool.poll_waiter(late, &mut None),
+        pool.poll_waiter(late, None),
         Turn::Over(Outcome::Late { .. })
     ));
     let conn = served(&mut pool, first);
-    assert!(matches!(
-        pool.poll_waiter(second, &mut None),
-        Turn::Wait { .. }
-    ));
+    assert!(matches!(pool.poll_waiter(second, None), Turn::Wait(_)));
     drop(conn);
 }
 
@@ -179,10 +189,7 @@ fn a_newcomer_does_not_overtake() {
     assert!(matches!(lend, Lend::Unavailable));
     let (second, _) = wait(&mut pool, 3, 1000);
     assert_eq!(served(&mut pool, first).connection, 1);
-    assert!(matches!(
-        pool.poll_waiter(second, &mut None),
-        Turn::Wait { .. }
-    ));
+    assert!(matches!(pool.poll_waiter(second, None), Turn::Wait(_)));
 }
 
 #[test]
@@ -194,7 +201,7 @@ fn every_way_out_serves_the_next_waiter() {
             let broken = Verdict::Condemned(CloseReason::Broken);
             let (returned, begun) = fx(|fx| pool.returned(live, broken, at(5), fx));
             assert!(matches!(returned, Returned::Close(..)));
-            assert_eq!(begun.connect, 0, "its place is not free yet");
+            assert!(begun.connect.is_empty(), "its place is not free yet");
             fx(|fx| pool.given_back(Stage::Closing, CloseReason::Broken, at(6), fx)).1
         }),
         ("recycling failed, then closed", |pool, live| {
@@ -208,8 +215,9 @@ fn every_way_out_serves_the_next_waiter() {
         let mut pool = pool(|config| config.max_size = 1);
         let conn = lent(&mut pool, 1).remove(0);
         let (key, _) = wait(&mut pool, 1, 1000);
-        assert_eq!(exit(&mut pool, conn).connect, 1, "{name}");
-        let _ = connect(&mut pool, 2, 8);
+        let begun = exit(&mut pool, conn);
+        assert_eq!(begun.connect.len(), 1, "{name}");
+        let _ = connect(&mut pool, &begun, 2, 8);
         assert_eq!(served(&mut pool, key).connection, 2, "{name}");
     }
 }
@@ -217,39 +225,39 @@ fn every_way_out_serves_the_next_waiter() {
 #[test]
 fn failed_attempts_follow_the_schedule_one_at_a_time() {
     let mut pool = pool(|config| config.max_size = 4);
-    let keys: Vec<_> = (0..4).map(|_| wait(&mut pool, 0, 10_000).0).collect();
-    for _ in 0..4 {
-        let error = ConnectError::TimedOut;
-        let (_, fx) = fx(|fx| pool.connect_failed(0, error, false, at(1), fx));
-        assert_eq!(fx.connect, 0, "all four are one failure");
+    let waiting: Vec<_> = (0..4).map(|_| wait(&mut pool, 0, 10_000)).collect();
+    for (_, begun) in &waiting {
+        let refused = refuse(&mut pool, begun, 1);
+        assert!(refused.connect.is_empty(), "all four are one failure");
     }
-    let (due, fx_at_11) = fx(|fx| pool.advance(at(11), fx));
-    assert_eq!(fx_at_11.connect, 1);
+    let (due, again) = fx(|fx| pool.advance(at(11), fx));
+    assert_eq!(again.connect.len(), 1);
     assert!(due > at(11), "the next is due even if this one hangs");
-    let made = connect(&mut pool, 1, 12);
-    assert_eq!(made.connect, 3, "after a success all are made at once");
-    assert_eq!(served(&mut pool, keys[0]).connection, 1);
+    let made = connect(&mut pool, &again, 1, 12);
+    assert_eq!(
+        made.connect.len(),
+        3,
+        "after a success all are made at once"
+    );
+    assert_eq!(served(&mut pool, waiting[0].0).connection, 1);
 }
 
 #[test]
 fn a_newcomer_does_not_inherit_a_long_delay() {
     let mut pool = pool(|config| config.max_size = 1);
-    let (_, begun) = wait(&mut pool, 0, 1_000_000);
-    assert_eq!(begun.connect, 1);
+    let (_, mut begun) = wait(&mut pool, 0, 1_000_000);
     let mut now = 0;
     for _ in 0..12 {
-        let step = pool.step();
-        let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(now), fx));
+        let _ = refuse(&mut pool, &begun, now);
         now += 1000;
-        let (_, again) = fx(|fx| pool.advance(at(now), fx));
-        assert_eq!(again.connect, 1);
+        begun = fx(|fx| pool.advance(at(now), fx)).1;
+        assert_eq!(begun.connect.len(), 1);
     }
-    let step = pool.step();
-    let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(now), fx));
+    let _ = refuse(&mut pool, &begun, now);
     let (_, fx) = wait(&mut pool, now, 1_000_000);
     assert!(fx.nudge || pool.keeper_until <= at(now + 10));
     assert!(
-        pool.next_due() <= at(now + 10),
+        pool.next_due(at(0)) <= at(now + 10),
         "the first step after the last attempt"
     );
 }
@@ -259,21 +267,16 @@ fn a_permanent_error_answers_all_unless_a_connection_may_come_back() {
     for lent_ones in [0, 1] {
         let mut pool = pool(|_| {});
         let held = lent(&mut pool, lent_ones);
-        let keys = [wait(&mut pool, 0, 100).0, wait(&mut pool, 0, 100).0];
+        let (first, begun) = wait(&mut pool, 0, 100);
+        let keys = [first, wait(&mut pool, 0, 100).0];
         let wrong = ConnectError::Failed(Arc::new("wrong password"));
-        let _ = fx(|fx| pool.connect_failed(pool_step(), wrong, true, at(1), fx));
+        let from = attempt(&begun);
+        let _ = fx(|fx| pool.connect_failed(from, wrong, true, at(1), fx));
         for key in keys {
-            let over = matches!(
-                pool.poll_waiter(key, &mut None),
-                Turn::Over(Outcome::Failed(_))
-            );
+            let over = matches!(pool.poll_waiter(key, None), Turn::Over(Outcome::Failed(_)));
             assert_eq!(over, lent_ones == 0);
         }
         drop(held);
-    }
-
-    fn pool_step() -> u64 {
-        0
     }
 }
 
@@ -283,12 +286,12 @@ fn fail_fast_answers_one_waiter_for_each_failure() {
         config.max_size = 1;
         config.connect_policy = ConnectPolicy::FailFast;
     });
-    let keys = [wait(&mut pool, 0, 100).0, wait(&mut pool, 0, 100).0];
+    let (first, mut begun) = wait(&mut pool, 0, 100);
+    let keys = [first, wait(&mut pool, 0, 100).0];
     for key in keys {
-        let step = pool.step();
-        let _ = fx(|fx| pool.connect_failed(step, ConnectError::TimedOut, false, at(1), fx));
+        begun = refuse(&mut pool, &begun, 1);
         assert!(matches!(
-            pool.poll_waiter(key, &mut None),
+            pool.poll_waiter(key, None),
             Turn::Over(Outcome::Failed(_))
         ));
     }
@@ -298,26 +301,97 @@ fn fail_fast_answers_one_waiter_for_each_failure() {
 #[test]
 fn a_lost_connect_is_run_by_a_waiter() {
     let mut pool = pool(|config| config.max_size = 1);
-    let (first, _) = wait(&mut pool, 0, 1000);
+    let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
-    let lost = |pool: &mut Pool| {
-        fx(|fx| pool.given_back(Stage::Connecting, CloseReason::Shutdown, at(1), fx)).1
+    let lose = |pool: &mut Pool, stage| {
+        fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx)).1
     };
-    let fx_lost = lost(&mut pool);
-    assert_eq!(fx_lost.connect, 0, "another task would be dropped as well");
-    assert!(fx_lost.wake.is_some());
-    assert!(matches!(
-        pool.poll_waiter(first, &mut waker()),
-        Turn::Wait { drive: true, .. }
-    ));
+    let lost = lose(&mut pool, attempt(&begun));
+    assert!(
+        lost.connect.is_empty(),
+        "another task would be dropped as well"
+    );
+    assert!(lost.wake.is_some());
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    let Turn::Drive(driven) = pool.poll_waiter(first, None) else {
+        panic!("the first is to run it");
+    };
     let _ = fx(|fx| pool.cancel(first, at(2), fx));
-    let _ = lost(&mut pool);
-    assert!(matches!(
-        pool.poll_waiter(second, &mut waker()),
-        Turn::Wait { drive: true, .. }
-    ));
-    let _ = connect(&mut pool, 1, 3);
+    let _ = lose(&mut pool, Stage::Connecting(driven));
+    let _ = fx(|fx| pool.advance(at(2), fx));
+    let Turn::Drive(driven) = pool.poll_waiter(second, None) else {
+        panic!("the next is to run it");
+    };
+    let from = Stage::Connecting(driven);
+    let (rejected, _) = fx(|fx| pool.connected(1, from, at(3), fx));
+    assert!(rejected.is_none());
     assert_eq!(served(&mut pool, second).connection, 1);
+}
+
+#[test]
+fn as_many_waiters_are_woken_as_attempts_were_lost() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let waiting: Vec<_> = (0..3).map(|_| wait(&mut pool, 0, 1000)).collect();
+    for (_, begun) in &waiting {
+        let stage = attempt(begun);
+        let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx));
+    }
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    for (key, _) in waiting {
+        assert!(matches!(pool.poll_waiter(key, None), Turn::Drive(_)));
+    }
+}
+
+#[test]
+fn lost_refills_are_tried_again_later_not_at_once() {
+    let mut pool = pool(|config| {
+        config.max_size = 4;
+        config.min_idle = 4;
+    });
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    assert_eq!(begun.connect.len(), 4);
+    for &id in &begun.connect {
+        let stage = Stage::Connecting(id);
+        let (_, lost) = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx));
+        assert!(lost.connect.is_empty());
+    }
+    let (due, early) = fx(|fx| pool.advance(at(5), fx));
+    assert!(early.connect.is_empty() && due <= at(11), "{due:?}");
+    assert_eq!(fx(|fx| pool.advance(at(11), fx)).1.connect.len(), 4);
+}
+
+#[test]
+fn hung_attempt_is_not_counted_on_for_ever() {
+    let mut pool = pool(|config| config.max_size = 5);
+    let (first, hung) = wait(&mut pool, 0, 100_000);
+    let (second, begun) = wait(&mut pool, 0, 100_000);
+    let _ = connect(&mut pool, &begun, 1, 10);
+    assert_eq!(
+        served(&mut pool, first).connection,
+        1,
+        "first come, first served"
+    );
+    let due = pool.next_due(at(10));
+    assert!(due < at(5000), "the second has only the hung one: {due:?}");
+    let (_, again) = fx(|fx| pool.advance(due, fx));
+    assert_eq!(again.connect.len(), 1, "but there are places");
+    let _ = connect(&mut pool, &again, 2, 4000);
+    assert_eq!(served(&mut pool, second).connection, 2);
+    drop(hung);
+}
+
+#[test]
+fn hung_connect_does_not_keep_an_idle_one_from_being_checked() {
+    let mut pool = pool(|config| {
+        config.check_policy = CheckPolicy::IdleFor(Duration::from_millis(100));
+    });
+    let conn = lent(&mut pool, 1).remove(0);
+    let (key, _hung) = wait(&mut pool, 0, 100_000);
+    let _ = give_back(&mut pool, conn, 1);
+    let conn = served(&mut pool, key);
+    let _ = give_back(&mut pool, conn, 2);
+    let (_, begun) = wait(&mut pool, 1000, 100_000);
+    assert_eq!(begun.check.len(), 1);
 }
 
 #[test]
@@ -347,7 +421,7 @@ fn idle_ones_go_when_their_time_is_over_but_not_below_min_idle() {
     for (conn, ms) in held.into_iter().zip([10, 20, 30]) {
         let _ = give_back(&mut pool, conn, ms);
     }
-    assert_eq!(pool.next_due(), at(110));
+    assert_eq!(pool.next_due(at(0)), at(110));
     let (_, early) = fx(|fx| pool.advance(at(109), fx));
     assert!(early.close.is_empty());
     let (due, fx_due) = fx(|fx| pool.advance(at(125), fx));
@@ -367,12 +441,14 @@ fn min_idle_is_refilled_while_connections_are_lent() {
         config.min_idle = 2;
     });
     let (_, start) = fx(|fx| pool.hurry(at(0), fx));
-    assert_eq!(start.connect, 2);
-    let _ = connect(&mut pool, 1, 1);
-    let _ = connect(&mut pool, 2, 1);
+    assert_eq!(start.connect.len(), 2);
+    for (id, &attempt) in (1..).zip(&start.connect) {
+        let from = Stage::Connecting(attempt);
+        let _ = fx(|fx| pool.connected(id, from, at(1), fx));
+    }
     let (lend, refill) = fx(|fx| pool.lend_at(at(2), true, fx));
     assert!(matches!(lend, Lend::Connection(_)));
-    assert_eq!(refill.connect, 1);
+    assert_eq!(refill.connect.len(), 1);
 }
 
 #[test]
@@ -385,7 +461,7 @@ fn shrinking_closes_idle_ones_now_and_lent_ones_later() {
     let (returned, _) = fx(|fx| pool.returned(held.remove(0), Verdict::Clean, at(3), fx));
     assert!(matches!(returned, Returned::Close(_, CloseReason::Resize)));
     let _ = give_back(&mut pool, held.remove(0), 4);
-    assert_eq!(pool.live_or_coming(), 2);
+    assert_eq!(pool.live(), 2);
 }
 
 #[test]
@@ -396,9 +472,9 @@ fn a_stale_connection_is_checked_while_its_caller_queues() {
     let conn = lent(&mut pool, 1).remove(0);
     let _ = give_back(&mut pool, conn, 0);
     let (key, mut begun) = wait(&mut pool, 101, 1000);
-    assert_eq!((begun.check.len(), begun.connect), (1, 0));
-    let live = begun.check.remove(0);
-    let (rejected, _) = fx(|fx| pool.passed(live, Stage::Checking, true, at(102), fx));
+    assert_eq!((begun.check.len(), begun.connect.len()), (1, 0));
+    let (live, id) = begun.check.remove(0);
+    let (rejected, _) = fx(|fx| pool.passed(live, Stage::Checking(Some(id)), true, at(102), fx));
     assert!(rejected.is_none());
     assert_eq!(served(&mut pool, key).connection, 1);
 }

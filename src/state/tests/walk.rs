@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::attempts::AttemptId;
 
 /// One random operation after another, with all that follows from it done at random times, and
 /// the invariants asserted in every state.
@@ -20,8 +21,8 @@ struct Walk {
     now: u64,
     made: u32,
     gone: u32,
-    connecting: Vec<u64>,
-    checking: Vec<Box<Live<u32>>>,
+    connecting: Vec<AttemptId>,
+    checking: Vec<(Box<Live<u32>>, AttemptId)>,
     recycling: Vec<Box<Live<u32>>>,
     closing: Vec<(Box<Live<u32>>, CloseReason)>,
     held: Vec<Box<Live<u32>>>,
@@ -86,13 +87,15 @@ impl Walk {
             self.now += 50;
             let now = at(self.now);
             let mut fx = Fx::new();
-            for _ in std::mem::take(&mut self.connecting) {
+            for id in std::mem::take(&mut self.connecting) {
                 self.made += 1;
-                let rejected = self.pool.connected(self.made, now, &mut fx);
+                let from = Stage::Connecting(id);
+                let rejected = self.pool.connected(self.made, from, now, &mut fx);
                 self.reject(rejected);
             }
-            for live in std::mem::take(&mut self.checking) {
-                let rejected = self.pool.passed(live, Stage::Checking, true, now, &mut fx);
+            for (live, id) in std::mem::take(&mut self.checking) {
+                let from = Stage::Checking(Some(id));
+                let rejected = self.pool.passed(live, from, true, now, &mut fx);
                 self.reject(rejected);
             }
             for live in std::mem::take(&mut self.recycling) {
@@ -124,20 +127,26 @@ impl Walk {
     }
 
     fn poll(&mut self, key: usize) {
-        match self.pool.poll_waiter(key, &mut waker()) {
+        match self.pool.poll_waiter(key, None) {
             Turn::Over(Outcome::Connection(live)) => self.held.push(live),
             Turn::Over(_) => {}
-            Turn::Wait { drive, .. } => {
-                if drive {
-                    self.connecting.push(self.pool.step());
-                }
+            turn => {
                 self.waiting.push(key);
+                match turn {
+                    Turn::Drive(attempt) => self.connecting.push(attempt),
+                    Turn::Advance => {
+                        let mut fx = Fx::new();
+                        let _ = self.pool.advance(at(self.now), &mut fx);
+                        self.take(fx);
+                    }
+                    _ => {}
+                }
             }
         }
     }
 
     fn take(&mut self, fx: Fx) {
-        self.connecting.extend((0..fx.connect).map(|_| fx.step));
+        self.connecting.extend(fx.connect);
         self.checking.extend(fx.check);
         self.closing.extend(fx.close);
     }
@@ -192,47 +201,39 @@ impl Walk {
                 }
             }
             7 => {
-                if let Some(step) = Self::pick(rng, &mut self.connecting) {
+                if let Some(attempt) = Self::pick(rng, &mut self.connecting) {
                     self.made += 1;
-                    let id = self.made;
-                    let _ = step;
-                    let rejected = self.pool.connected(id, now, &mut fx);
+                    let from = Stage::Connecting(attempt);
+                    let rejected = self.pool.connected(self.made, from, now, &mut fx);
                     self.reject(rejected);
                 }
             }
             8 => {
-                if let Some(step) = Self::pick(rng, &mut self.connecting) {
+                if let Some(attempt) = Self::pick(rng, &mut self.connecting) {
                     let permanent = rng.u8(0..4) == 0;
                     let error = ConnectError::Failed(Arc::new("refused"));
+                    let from = Stage::Connecting(attempt);
                     self.pool
-                        .connect_failed(step, error, permanent, now, &mut fx);
+                        .connect_failed(from, error, permanent, now, &mut fx);
                 }
             }
             9 => {
-                let (stage, reason) = match rng.u8(0..4) {
-                    0 if Self::pick(rng, &mut self.connecting).is_some() => {
-                        (Stage::Connecting, CloseReason::Shutdown)
-                    }
-                    1 if Self::pick(rng, &mut self.checking).is_some() => {
-                        (Stage::Checking, CloseReason::CheckFailed)
-                    }
-                    2 if Self::pick(rng, &mut self.recycling).is_some() => {
-                        (Stage::Recycling, CloseReason::RecycleFailed)
-                    }
-                    _ => match Self::pick(rng, &mut self.closing) {
-                        Some((_, reason)) => (Stage::Closing, reason),
-                        None => return,
-                    },
+                let (stage, reason) = match self.lose() {
+                    Some(lost) => lost,
+                    None => return,
                 };
-                self.gone += u32::from(stage != Stage::Connecting);
+                self.gone += u32::from(!matches!(stage, Stage::Connecting(_)));
                 self.pool.given_back(stage, reason, now, &mut fx);
             }
             10 => {
-                let from = match rng.bool() {
-                    true => (Self::pick(rng, &mut self.checking), Stage::Checking),
-                    false => (Self::pick(rng, &mut self.recycling), Stage::Recycling),
+                let taken = match rng.bool() {
+                    true => Self::pick(rng, &mut self.checking)
+                        .map(|(live, id)| (live, Stage::Checking(Some(id)))),
+                    false => {
+                        Self::pick(rng, &mut self.recycling).map(|live| (live, Stage::Recycling))
+                    }
                 };
-                if let (Some(live), stage) = from {
+                if let Some((live, stage)) = taken {
                     if rng.bool() {
                         let rejected = self.pool.passed(live, stage, true, now, &mut fx);
                         self.reject(rejected);
@@ -263,6 +264,20 @@ impl Walk {
         self.take(fx);
     }
 
+    /// Drops a task with all that it holds, or ends a close.
+    fn lose(&mut self) -> Option<(Stage, CloseReason)> {
+        let rng = &mut self.rng;
+        match rng.u8(0..4) {
+            0 => Self::pick(rng, &mut self.connecting)
+                .map(|id| (Stage::Connecting(id), CloseReason::Shutdown)),
+            1 => Self::pick(rng, &mut self.checking)
+                .map(|(_, id)| (Stage::Checking(Some(id)), CloseReason::CheckFailed)),
+            2 => Self::pick(rng, &mut self.recycling)
+                .map(|_| (Stage::Recycling, CloseReason::RecycleFailed)),
+            _ => Self::pick(rng, &mut self.closing).map(|(_, reason)| (Stage::Closing, reason)),
+        }
+    }
+
     fn assert_ledger(&self) {
         self.pool.check();
         let status = self.pool.status(at(self.now));
@@ -288,16 +303,16 @@ impl Walk {
         self.take(fx);
         let now = at(self.now);
         while let Some(key) = self.waiting.pop() {
-            match self.pool.poll_waiter(key, &mut None) {
+            match self.pool.poll_waiter(key, None) {
                 Turn::Over(Outcome::Connection(live)) => self.held.push(live),
                 Turn::Over(_) => {}
-                Turn::Wait { .. } => panic!("a waiter of a closed pool was not told"),
+                _ => panic!("a waiter of a closed pool was not told"),
             }
         }
         let mut fx = Fx::new();
-        for _ in self.connecting.drain(..) {
-            let refused = ConnectError::TimedOut;
-            self.pool.connect_failed(0, refused, false, now, &mut fx);
+        for id in self.connecting.drain(..) {
+            let (from, refused) = (Stage::Connecting(id), ConnectError::TimedOut);
+            self.pool.connect_failed(from, refused, false, now, &mut fx);
         }
         for live in self.held.drain(..) {
             match self.pool.returned(live, Verdict::Clean, now, &mut fx) {
@@ -306,7 +321,7 @@ impl Walk {
             }
         }
         let stages = [
-            (Stage::Checking, self.checking.len()),
+            (Stage::Checking(None), self.checking.len()),
             (Stage::Recycling, self.recycling.len()),
             (Stage::Closing, self.closing.len()),
         ];

@@ -1,0 +1,147 @@
+//! The connects and checks under way, and how far they can be counted on.
+//!
+//! An attempt that takes much longer than its like may be hung. It goes on until its time-out, but
+//! nobody should wait for it alone: once it is *overdue*, whoever waits gets an attempt of his own
+//! if there is a place.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// No attempt is overdue before this.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
+/// How much longer than usual an attempt may take.
+const PATIENCE: u32 = 4;
+
+/// The number of an attempt: they rise, and no other of the same pool ever has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AttemptId(u64);
+
+impl AttemptId {
+    pub(crate) const FIRST: AttemptId = AttemptId(0);
+}
+
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    /// In the order in which they began.
+    under_way: VecDeque<Attempt>,
+    next: AttemptId,
+    /// How long attempts that succeed usually take, not to be optimistic.
+    usual: Duration,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    id: AttemptId,
+    begun: Moment,
+    overdue_at: Moment,
+}
+
+impl Attempts {
+    pub(crate) fn new() -> Self {
+        Attempts {
+            under_way: VecDeque::new(),
+            next: AttemptId::FIRST,
+            usual: SHORTEST_PATIENCE,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, now: Moment) -> AttemptId {
+        let id = self.next;
+        self.next = AttemptId(id.0 + 1);
+        let patience = self.usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE);
+        self.under_way.push_back(Attempt {
+            id,
+            begun: now,
+            overdue_at: now.after(patience),
+        });
+        id
+    }
+
+    /// The number of the next to begin.
+    pub(crate) fn next(&self) -> AttemptId {
+        self.next
+    }
+
+    /// An attempt is over. `succeeded_at` says how long its like take.
+    pub(crate) fn end(&mut self, id: AttemptId, succeeded_at: Option<Moment>) {
+        let Some(index) = self.under_way.iter().position(|other| other.id == id) else {
+            return;
+        };
+        let attempt = self.under_way.remove(index);
+        if let (Some(attempt), Some(now)) = (attempt, succeeded_at) {
+            let took = now.elapsed_since(attempt.begun);
+            self.usual = took.max(self.usual / 2);
+        }
+    }
+
+    /// How many can be counted on.
+    pub(crate) fn promising(&self, now: Moment) -> usize {
+        let promising = self.under_way.iter().filter(|other| other.overdue_at > now);
+        promising.count()
+    }
+
+    /// Somebody's deadline passed while he counted on the oldest: nobody else should.
+    pub(crate) fn doubt_oldest(&mut self, now: Moment) {
+        let promising = self
+            .under_way
+            .iter_mut()
+            .find(|other| other.overdue_at > now);
+        if let Some(oldest) = promising {
+            oldest.overdue_at = now;
+        }
+    }
+
+    /// When the next will be overdue.
+    pub(crate) fn next_overdue(&self, now: Moment) -> Moment {
+        let promising = self.under_way.iter().map(|other| other.overdue_at);
+        promising
+            .filter(|&at| at > now)
+            .min()
+            .unwrap_or(Moment::NEVER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Moment {
+        Moment::START.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn attempt_that_takes_much_longer_than_usual_is_not_counted_on() {
+        let mut attempts = Attempts::new();
+        let quick = attempts.begin(at(0));
+        attempts.end(quick, Some(at(10)));
+        let usual = attempts.begin(at(10));
+        attempts.end(usual, Some(at(20)));
+        let hung = attempts.begin(at(1000));
+        let overdue = attempts.next_overdue(at(1000));
+        assert!(overdue >= at(1250) && overdue <= at(1300), "{overdue:?}");
+        assert_eq!(attempts.promising(at(1200)), 1);
+        assert_eq!(attempts.promising(overdue), 0);
+        attempts.end(hung, None);
+        assert_eq!(attempts.next_overdue(at(1000)), Moment::NEVER);
+    }
+
+    #[test]
+    fn slow_server_is_given_time() {
+        let mut attempts = Attempts::new();
+        let slow = attempts.begin(at(0));
+        attempts.end(slow, Some(at(3000)));
+        attempts.begin(at(3000));
+        assert_eq!(attempts.promising(at(14_000)), 1);
+    }
+
+    #[test]
+    fn missed_deadline_casts_doubt_on_the_oldest() {
+        let mut attempts = Attempts::new();
+        attempts.begin(at(0));
+        attempts.begin(at(1));
+        attempts.doubt_oldest(at(2));
+        assert_eq!(attempts.promising(at(2)), 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! Something to wait for that may ring at any time.
+//!
+//! The waiting task leaves its waker first and looks second, so a ring between the two is not
+//! missed. Wakers are the executor's code: they are cloned, woken and dropped without the lock,
+//! and may do there whatever they like, even poll.
+
+use std::task::{Poll, Waker};
+
+use slab::Slab;
+
+use crate::primitives::{Mutex, contain};
+
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    /// `None` for one that has been woken and has not looked yet.
+    waiting: Mutex<Slab<Option<Waker>>>,
+}
+
+impl Bell {
+    /// Makes everybody who waits look again.
+    pub(crate) fn ring(&self) {
+        let woken: Vec<Waker> = {
+            let mut waiting = self.waiting.lock();
+            waiting
+                .iter_mut()
+                .filter_map(|(_, waker)| waker.take())
+                .collect()
+        };
+        for waker in woken {
+            contain(|| waker.wake());
+        }
+    }
+
+    /// Looks at every ring, until there is something to see.
+    pub(crate) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        let mut place = Place {
+            bell: self,
+            key: None,
+        };
+        std::future::poll_fn(|cx| {
+            place.leave(cx.waker().clone());
+            look().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// Where somebody who waits has left a waker.
+struct Place<'a> {
+    bell: &'a Bell,
+    key: Option<usize>,
+}
+
+impl Place<'_> {
+    fn leave(&mut self, waker: Waker) {
+        let old = {
+            let mut waiting = self.bell.waiting.lock();
+            let key = *self.key.get_or_insert_with(|| waiting.insert(None));
+            waiting[key].replace(waker)
+        };
+        contain(|| drop(old));
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let waker = self.bell.waiting.lock().remove(key);
+            contain(|| drop(waker));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
+
+    use super::*;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn one_who_waits_looks_at_every_ring_and_leaves_nothing_behind() {
+        let bell = Bell::default();
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        {
+            let mut looks = 0;
+            let mut waiting = pin!(bell.until(|| {
+                looks += 1;
+                (looks == 3).then_some(looks)
+            }));
+            for ring in 1..3 {
+                assert!(waiting.as_mut().poll(&mut cx).is_pending());
+                bell.ring();
+                bell.ring();
+                assert_eq!(count.0.load(Ordering::Relaxed), ring, "woken once a look");
+            }
+            assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(3));
+        }
+        assert!(bell.waiting.lock().is_empty());
+    }
+}
