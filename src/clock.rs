@@ -8,7 +8,8 @@
 //! Whether `now` may be trusted at all is the *credit*: each use of the coarse time spends one,
 //! and when it is used up somebody reads the clock. The keeper's tick renews it, and withdraws it
 //! when a whole tick went by without traffic, so that an idle pool is left alone and the first
-//! use after a silence reads the clock. Until the keeper gets to run (in a loop that hogs a
+//! use after a silence reads the clock. When little happens there is no credit either: every use
+//! reads the clock, and the keeper sleeps. Until the keeper gets to run (in a loop that hogs a
 //! single-threaded runtime, say), those who read the clock extend each other's credit, twice as
 //! much each time, for as long as the readings show that less than a tick has passed.
 //! When the keeper is gone there is no credit: everybody reads the clock.
@@ -62,8 +63,9 @@ impl Moment {
 
 /// What the keeper extends at each of its ticks; far more than can be spent in one.
 const KEPT_CREDIT: u32 = 1 << 30;
-/// So much credit within a tick is traffic enough to set the keeper ticking.
-const TRAFFIC: u32 = 31;
+/// So many readings, each less than a tick after the one before, set the keeper ticking. With
+/// less traffic than that, an exact reading each time is cheap enough.
+const TRAFFIC: u32 = 8;
 /// The most that those who read the clock extend to each other.
 const LENT_CREDIT: u32 = 1 << 12;
 
@@ -73,6 +75,8 @@ pub(crate) struct Clock {
     credit: u32,
     /// What the last reading by one of the pool's users extended.
     lent: u32,
+    /// How many readings in a row came less than a tick after the one before.
+    streak: u32,
     /// With credit, the true time is before this.
     horizon: Moment,
     /// With credit, what was last used after this may be lent without a check.
@@ -104,6 +108,7 @@ impl Clock {
         let mut clock = Clock {
             credit: 0,
             lent: 0,
+            streak: 0,
             horizon: Moment::START,
             young_since: Moment::START,
             latest: Moment::START,
@@ -148,7 +153,7 @@ impl Clock {
     }
 
     /// Somebody read the clock. Returns true if the keeper should be asked to tick: the reading
-    /// before this one is less than a tick ago, so there is traffic.
+    /// ones before this were each less than a tick apart, so there is traffic.
     pub(crate) fn read(&mut self, now: Moment) -> bool {
         let elapsed = now.elapsed_since(self.now);
         self.set(now);
@@ -160,15 +165,19 @@ impl Clock {
         }
         if elapsed >= tick {
             self.lent = 0;
+            self.streak = 0;
             return false;
         }
+        self.streak = self.streak.saturating_add(1);
+        if self.streak < TRAFFIC {
+            return false;
+        }
+        // Only with a keeper ticking, or about to, is there credit: it is what withdraws it.
         if self.credit == 0 {
             self.lent = (self.lent * 2 + 1).min(LENT_CREDIT);
             self.credit = self.lent;
         }
-        // Until there is much traffic, an exact reading now and then is cheap enough.
-        self.lent >= TRAFFIC
-            && std::mem::replace(&mut self.keeper, Keeper::Ticking) == Keeper::Asleep
+        std::mem::replace(&mut self.keeper, Keeper::Ticking) == Keeper::Asleep
     }
 
     /// The keeper read the clock. Returns when it should do so again, if there is traffic.
@@ -184,6 +193,7 @@ impl Clock {
             self.keeper = Keeper::Asleep;
             self.credit = 0;
             self.lent = 0;
+            self.streak = 0;
             return Moment::NEVER;
         }
         self.credit = KEPT_CREDIT;

@@ -529,10 +529,16 @@ fn coarse_time_is_used_only_with_credit() {
     let mut pool = pool(|_| {});
     let conn = lent(&mut pool, 1).remove(0);
     let _ = give_back(&mut pool, conn, 1);
-    let conn = pool
-        .lend()
-        .expect("a reading less than a tick ago lends credit");
-    assert!(pool.put_back(conn).is_err(), "one credit, and it is spent");
+    assert!(pool.lend().is_none(), "little happens: read the clock");
+    for ms in 2..9 {
+        let (lend, _) = fx(|fx| pool.lend_at(at(ms), true, fx));
+        let Lend::Connection(live) = lend else {
+            panic!("it is idle");
+        };
+        let _ = give_back(&mut pool, live, ms);
+    }
+    let conn = pool.lend().expect("traffic: there is credit");
+    let _ = give_back(&mut pool, conn, 9);
     let (_, gone) = fx(|fx| pool.keeper_gone(fx));
     drop(gone);
     assert!(pool.lend().is_none(), "nobody keeps the time");
