@@ -1,0 +1,296 @@
+//! The verdict: what must hold at the end, and whether it does.
+
+use std::fmt;
+use std::time::Duration;
+
+use watertight::{CloseReason, Statistics};
+
+use crate::growth::{FIGURES, Growth};
+use crate::ledger::Totals;
+use crate::samples::Sample;
+use crate::tally::Tally;
+use crate::vitals::{self, Vitals};
+
+/// By how much a deadline may be missed: what a busy machine's scheduler may take.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Everything that is known when it is all over.
+pub(crate) struct Evidence<'a> {
+    pub(crate) title: String,
+    pub(crate) samples: &'a [Sample],
+    pub(crate) warm_up: Duration,
+    pub(crate) loaded_for: Duration,
+    pub(crate) tally: &'a Tally,
+    pub(crate) books: Totals,
+    pub(crate) statistics: Statistics,
+    pub(crate) max_size: usize,
+    /// Places still taken when the pool was closed.
+    pub(crate) left_in_pool: usize,
+    /// Callers that never came to an end.
+    pub(crate) stuck: usize,
+    /// Samples in which there were more children than there may be.
+    pub(crate) crowded: u64,
+    /// Samples in which the pool's own numbers did not add up.
+    pub(crate) inconsistent: u64,
+    pub(crate) before: Vitals,
+    pub(crate) after: Vitals,
+}
+
+/// One thing that must hold.
+#[derive(Debug)]
+struct Finding {
+    holds: bool,
+    what: String,
+}
+
+/// The outcome. Its `Display` is the report.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    title: String,
+    facts: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+impl Verdict {
+    pub(crate) fn reach(evidence: &Evidence<'_>) -> Verdict {
+        let mut verdict = Verdict {
+            title: evidence.title.clone(),
+            facts: facts(evidence),
+            findings: Vec::new(),
+        };
+        verdict.judge_growth(evidence);
+        verdict.judge_books(evidence);
+        verdict.judge_end(evidence);
+        verdict.judge_requests(evidence);
+        verdict
+    }
+
+    pub(crate) fn is_tight(&self) -> bool {
+        self.findings.iter().all(|finding| finding.holds)
+    }
+
+    /// In one line.
+    pub(crate) fn headline(&self) -> String {
+        let failed: Vec<&str> = self
+            .findings
+            .iter()
+            .filter(|finding| !finding.holds)
+            .map(|finding| finding.what.as_str())
+            .collect();
+        match failed.as_slice() {
+            [] => "watertight: no growth, every connection accounted for".into(),
+            [first] => format!("LEAK: {first}"),
+            [first, more @ ..] => format!("LEAK: {first} (and {} more)", more.len()),
+        }
+    }
+
+    fn require(&mut self, holds: bool, what: String) {
+        self.findings.push(Finding { holds, what });
+    }
+
+    fn require_equal(&mut self, what: &str, left: u64, right: u64) {
+        self.require(left == right, format!("{what}: {left} and {right}"));
+    }
+
+    fn judge_growth(&mut self, evidence: &Evidence<'_>) {
+        if !vitals::AVAILABLE {
+            let note = "memory, descriptors, threads, children: only measured on Linux";
+            return self.facts.push(note.into());
+        }
+        for figure in &FIGURES {
+            let name = figure.name;
+            match Growth::of(figure, evidence.samples, evidence.warm_up) {
+                None => self
+                    .facts
+                    .push(format!("{name}: too short a run to judge its growth")),
+                Some(growth) => {
+                    let Growth {
+                        before,
+                        after,
+                        allowed,
+                    } = growth;
+                    let change = after - before;
+                    let what = format!(
+                        "{name} grew by {change:+.1} {}, from {before:.1} to {after:.1} \
+                         (allowed {allowed:.1})",
+                        figure.unit
+                    );
+                    self.require(!growth.is_leak(), what.replace(" ,", ","));
+                }
+            }
+        }
+    }
+
+    /// The manager's books, in themselves and against the pool's.
+    fn judge_books(&mut self, evidence: &Evidence<'_>) {
+        let books = &evidence.books;
+        let statistics = &evidence.statistics;
+        let Totals {
+            started,
+            connected,
+            detached,
+            half_made_ended,
+            pooled_ended,
+            detached_ended,
+            most_present,
+            ..
+        } = *books;
+        self.require_equal(
+            "processes started, and connected or ended half made",
+            started,
+            connected + half_made_ended,
+        );
+        self.require_equal(
+            "connected, and closed or detached",
+            connected,
+            pooled_ended + detached,
+        );
+        self.require_equal("detached, and ended", detached, detached_ended);
+        self.require_equal(
+            "connects, by the manager and by the pool",
+            connected,
+            statistics.connects,
+        );
+        self.require_equal(
+            "left the pool, by the manager and by the pool",
+            pooled_ended + detached,
+            statistics.closes.total(),
+        );
+        self.require_equal(
+            "detached, by the manager and by the pool",
+            detached,
+            statistics.closes.detached,
+        );
+        self.require(
+            most_present <= evidence.max_size,
+            format!(
+                "most processes at a time {most_present} of {}",
+                evidence.max_size
+            ),
+        );
+    }
+
+    /// What is left when everything has been given back.
+    fn judge_end(&mut self, evidence: &Evidence<'_>) {
+        let Evidence { before, after, .. } = evidence;
+        let nothing = |count: usize, what: &str| (count == 0, format!("{count} {what}"));
+        for (holds, what) in [
+            nothing(evidence.left_in_pool, "places still taken after the close"),
+            nothing(
+                evidence.books.departing,
+                "processes without a place not reaped",
+            ),
+            nothing(after.children, "child processes at the end"),
+            nothing(evidence.stuck, "callers stuck"),
+        ] {
+            self.require(holds, what);
+        }
+        self.require_equal("samples with too many children", evidence.crowded, 0);
+        self.require_equal("samples that do not add up", evidence.inconsistent, 0);
+        for (what, before, after) in [
+            ("descriptors", before.fds, after.fds),
+            ("threads", before.threads, after.threads),
+        ] {
+            self.require(
+                after <= before,
+                format!("{what} before the load {before}, after it {after}"),
+            );
+        }
+    }
+
+    fn judge_requests(&mut self, evidence: &Evidence<'_>) {
+        let tally = evidence.tally;
+        let (crossed, unanswered) = (tally.crossed.get(), tally.unanswered.get());
+        self.require(
+            crossed == 0,
+            format!("{crossed} answers to another's request"),
+        );
+        self.require(
+            unanswered == 0,
+            format!("{unanswered} requests never answered"),
+        );
+        self.require(
+            tally.answered.get() > 0,
+            format!("{} requests answered", tally.answered.get()),
+        );
+        let overrun = tally.worst_overrun();
+        self.require(
+            overrun <= SLACK,
+            format!("the latest caller was served or told {overrun:.1?} after its deadline (allowed {SLACK:?})"),
+        );
+        if let Some(surprise) = tally.surprised_by() {
+            self.require(false, format!("unexplained: {surprise}"));
+        }
+    }
+}
+
+fn facts(evidence: &Evidence<'_>) -> Vec<String> {
+    let tally = evidence.tally;
+    let answered = tally.answered.get();
+    let per_second = crate::samples::count(answered) / evidence.loaded_for.as_secs_f64().max(0.001);
+    let books = &evidence.books;
+    vec![
+        format!("requests: {answered} answered, {per_second:.0} per second"),
+        format!(
+            "outside faults: {} kills ({} requests lost), {} refusals, {} hangs, {} lulls",
+            tally.kills.get(),
+            tally.lost_to_kills.get(),
+            tally.refusals.get(),
+            tally.hangs.get(),
+            tally.lulls.get()
+        ),
+        format!(
+            "callers: {} cancelled, {} impatient, {} timed out after a long wait",
+            tally.cancelled.get(),
+            tally.impatient.get(),
+            tally.timed_out.get()
+        ),
+        format!(
+            "holders: {} aborted, {} panicked, {} discarded, {} detached",
+            tally.aborted.get(),
+            tally.panicked.get(),
+            tally.discarded.get(),
+            tally.detached.get()
+        ),
+        format!(
+            "returns: {} slow, {} that failed, {} awaited, {} on a plain thread",
+            tally.slow_returns.get(),
+            tally.failed_returns.get(),
+            tally.awaited_returns.get(),
+            tally.thread_returns.get()
+        ),
+        format!(
+            "connects: {} made, {} failed ({} half made); {} closed politely",
+            books.connected,
+            evidence.statistics.failed_connects,
+            books.half_made_ended,
+            books.closes
+        ),
+        format!("closes: {}", closes(&evidence.statistics)),
+    ]
+}
+
+fn closes(statistics: &Statistics) -> String {
+    let reasons = CloseReason::ALL.iter();
+    let parts: Vec<String> = reasons
+        .map(|&reason| (statistics.closes.get(reason), reason))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{count} {reason}"))
+        .collect();
+    parts.join(", ")
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.title)?;
+        for fact in &self.facts {
+            writeln!(f, "  {fact}")?;
+        }
+        writeln!(f)?;
+        for Finding { holds, what } in &self.findings {
+            let mark = if *holds { "ok  " } else { "FAIL" };
+            writeln!(f, "  {mark}  {what}")?;
+        }
+        write!(f, "\n{}", self.headline())
+    }
+}
