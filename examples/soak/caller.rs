@@ -158,7 +158,10 @@ impl Caller {
         let result = self.around.pool.acquire_timeout(PATIENCE).await;
         drop(expected);
         match result {
-            Ok(guard) => Some(guard),
+            Ok(guard) => {
+                self.tally().lent.add();
+                Some(guard)
+            }
             Err(error) => {
                 self.tally().timed_out.add();
                 if !error.is_timed_out() {
@@ -173,7 +176,10 @@ impl Caller {
     async fn cancel(&mut self, after: Duration) {
         match timeout(after, self.around.pool.acquire_timeout(PATIENCE)).await {
             Err(_) => self.tally().cancelled.add(),
-            Ok(Ok(mut guard)) => self.request(&mut guard).await,
+            Ok(Ok(mut guard)) => {
+                self.tally().lent.add();
+                self.request(&mut guard).await;
+            }
             Ok(Err(error)) => self
                 .tally()
                 .surprise(|| format!("a caller about to leave got: {error}")),
@@ -185,7 +191,10 @@ impl Caller {
         let result = self.around.pool.acquire_timeout(within).await;
         drop(expected);
         match result {
-            Ok(mut guard) => self.request(&mut guard).await,
+            Ok(mut guard) => {
+                self.tally().lent.add();
+                self.request(&mut guard).await;
+            }
             Err(error) if error.is_timed_out() => self.tally().impatient.add(),
             Err(error) => self
                 .tally()

@@ -9,8 +9,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::growth::FIGURES;
-use crate::samples::Sample;
+use crate::samples::{Sample, count, mib};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Outcome = Result<(), Box<dyn Error>>;
@@ -116,12 +115,14 @@ impl Plot<'_> {
                 .axis_desc_style(labels);
         }
         mesh.draw()?;
+        // A long run has more samples than there are pixels to tell them apart.
+        let stroke = if self.samples.len() < 240 { 2 } else { 1 };
         for series in &panel.series {
             let points = self
                 .samples
                 .iter()
                 .map(|s| (s.at.as_secs_f64(), (series.of)(s)));
-            chart.draw_series(LineSeries::new(points, series.colour.stroke_width(2)))?;
+            chart.draw_series(LineSeries::new(points, series.colour.stroke_width(stroke)))?;
         }
         draw_heading(area, panel)
     }
@@ -164,22 +165,27 @@ fn draw_heading(area: &Area<'_>, panel: &Panel) -> Outcome {
 }
 
 fn panels() -> [Panel; 4] {
-    let [memory, descriptors, threads, children] = &FIGURES;
     let series = |name, colour, of| Series { name, colour, of };
     [
         Panel {
             heading: "Resident memory (MiB)",
-            series: vec![series("memory", BLUE, memory.of)],
+            series: vec![series("memory", BLUE, |sample| mib(sample.vitals.rss))],
         },
         Panel {
             heading: "Open file descriptors",
-            series: vec![series("descriptors", PURPLE, descriptors.of)],
+            series: vec![series("descriptors", PURPLE, |sample| {
+                count(sample.vitals.fds as u64)
+            })],
         },
         Panel {
             heading: "Threads and child processes",
             series: vec![
-                series("children", ORANGE, children.of),
-                series("threads", GREEN, threads.of),
+                series("children", ORANGE, |sample| {
+                    count(sample.vitals.children as u64)
+                }),
+                series("threads", GREEN, |sample| {
+                    count(sample.vitals.threads as u64)
+                }),
             ],
         },
         Panel {

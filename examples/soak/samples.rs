@@ -20,6 +20,8 @@ pub(crate) struct Sample {
     pub(crate) connecting: usize,
     pub(crate) other: usize,
     pub(crate) waiting: usize,
+    /// Processes without a place that are not yet reaped.
+    pub(crate) departing: usize,
     /// Requests answered since the load began.
     pub(crate) answered: u64,
     /// Requests answered per second since the last sample.
@@ -27,7 +29,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(at: Duration, vitals: Vitals, status: &Status, answered: u64) -> Self {
+    pub(crate) fn new(at: Duration, vitals: Vitals, status: &Status) -> Self {
         Sample {
             at,
             vitals,
@@ -36,9 +38,16 @@ impl Sample {
             connecting: status.connecting,
             other: status.checking + status.recycling + status.closing,
             waiting: status.waiting,
-            answered,
+            departing: 0,
+            answered: 0,
             rate: 0.0,
         }
+    }
+
+    /// How many children there may be: one for each place that is taken, and those that have
+    /// left theirs.
+    pub(crate) fn places(&self) -> usize {
+        self.in_use + self.idle + self.connecting + self.other + self.departing
     }
 }
 
@@ -63,6 +72,7 @@ impl Samples {
             connecting: 0,
             other: 0,
             waiting: 0,
+            departing: 0,
             answered: 0,
             rate: 0.0,
         };
@@ -96,7 +106,7 @@ impl Samples {
         writeln!(
             file,
             "seconds,rss_bytes,fds,threads,children,\
-             in_use,idle,connecting,other,waiting,answered,requests_per_second"
+             in_use,idle,connecting,other,waiting,departing,answered,requests_per_second"
         )?;
         for sample in &self.samples {
             let Sample {
@@ -107,6 +117,7 @@ impl Samples {
                 connecting,
                 other,
                 waiting,
+                departing,
                 answered,
                 rate,
             } = sample;
@@ -119,7 +130,7 @@ impl Samples {
             writeln!(
                 file,
                 "{:.3},{rss},{fds},{threads},{children},\
-                 {in_use},{idle},{connecting},{other},{waiting},{answered},{rate:.1}",
+                 {in_use},{idle},{connecting},{other},{waiting},{departing},{answered},{rate:.1}",
                 at.as_secs_f64()
             )?;
         }
@@ -131,4 +142,9 @@ impl Samples {
 #[allow(clippy::cast_precision_loss)]
 pub(crate) fn count(number: u64) -> f64 {
     number as f64
+}
+
+/// Bytes in MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    count(bytes) / (1024.0 * 1024.0)
 }

@@ -57,7 +57,8 @@ pub(crate) async fn run(
     let evidence = Evidence {
         title: soak.title(seen.loaded_for),
         samples: seen.samples.all(),
-        warm_up: warm_up(soak.options.duration),
+        // Of what was run: the user may have cut it short.
+        warm_up: warm_up(seen.loaded_for),
         loaded_for: seen.loaded_for,
         tally: &soak.tally,
         books: end.books,
@@ -199,9 +200,9 @@ fn build_pool(servers: Servers, max_size: usize) -> Result<Pool<Servers>, BuildE
         .check_timeout(Duration::from_secs(1))
         .recycle_timeout(Duration::from_secs(1))
         .close_timeout(Duration::from_secs(2))
-        .idle_timeout(Duration::from_millis(1400))
-        .max_lifetime(Duration::from_secs(20))
-        .max_uses(5_000)
+        .idle_timeout(Duration::from_millis(800))
+        .max_lifetime(Duration::from_secs(1))
+        .max_uses(150)
         .check_policy(CheckPolicy::IdleFor(Duration::from_millis(300)))
         .connect_policy(ConnectPolicy::Retry(backoff))
         .build()

@@ -1,7 +1,7 @@
 //! What the callers did and saw.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A count that only rises.
@@ -32,6 +32,8 @@ pub(crate) struct Tally {
     /// Requests that died with a process that was killed.
     pub(crate) lost_to_kills: Count,
 
+    /// Connections that callers were lent.
+    pub(crate) lent: Count,
     /// Callers that went away while they waited for a connection.
     pub(crate) cancelled: Count,
     /// Callers whose deadline was too short, and that were told so.
@@ -70,6 +72,7 @@ impl Tally {
             crossed: Count::default(),
             unanswered: Count::default(),
             lost_to_kills: Count::default(),
+            lent: Count::default(),
             cancelled: Count::default(),
             impatient: Count::default(),
             timed_out: Count::default(),
@@ -113,7 +116,7 @@ impl Tally {
         self.first_surprise().clone()
     }
 
-    fn first_surprise(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn first_surprise(&self) -> MutexGuard<'_, Option<String>> {
         self.surprise.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

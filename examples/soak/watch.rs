@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use watertight::Status;
 
-use crate::samples::{Sample, Samples, count};
+use crate::samples::{Sample, Samples, mib};
 use crate::soak::Soak;
 use crate::vitals::{self, Vitals};
 
@@ -81,7 +81,11 @@ impl<'a> Watch<'a> {
             self.seen.crowded += 1;
         }
         let vitals = Vitals::take()?;
-        let sample = Sample::new(at, vitals, &status, tally.answered.get());
+        let sample = Sample {
+            departing: self.soak.registry.ledger.departing(),
+            answered: tally.answered.get(),
+            ..Sample::new(at, vitals, &status)
+        };
         let line = line(self.seen.samples.push(sample), &status);
         self.show(at, line);
         Ok(())
@@ -139,8 +143,7 @@ fn line(sample: &Sample, status: &Status) -> String {
         threads,
         children,
     } = sample.vitals;
-    let mib = count(rss) / (1024.0 * 1024.0);
-    let rate = sample.rate;
+    let (mib, rate) = (mib(rss), sample.rate);
     format!(
         "{rate:.0}/s, {mib:.1} MiB, {fds} fds, {threads} threads, {children} children; {status}"
     )

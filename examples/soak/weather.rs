@@ -71,9 +71,9 @@ enum Fault {
 impl Fault {
     fn draw(rng: &mut Rng) -> Fault {
         match rng.u8(..100) {
-            0..76 => Fault::Kill(rng.usize(..)),
-            76..88 => Fault::Refuse(millis(rng, 50..1000)),
-            88..98 => Fault::Hang(millis(rng, 50..1500)),
+            0..92 => Fault::Kill(rng.usize(..)),
+            92..96 => Fault::Refuse(millis(rng, 50..1000)),
+            96..98 => Fault::Hang(millis(rng, 50..1500)),
             _ => Fault::Lull(millis(rng, 1100..1600)),
         }
     }
