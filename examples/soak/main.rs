@@ -16,6 +16,7 @@
 
 mod caller;
 mod echo;
+mod evidence;
 mod growth;
 mod leak;
 mod ledger;

@@ -14,8 +14,8 @@ use crate::samples::{Sample, count, mib};
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Outcome = Result<(), Box<dyn Error>>;
 
-const SIZE: (u32, u32) = (1000, 960);
-const HEAD: u32 = 84;
+const SIZE: (u32, u32) = (1000, 980);
+const HEAD: u32 = 104;
 /// The lowest panel is higher by its axis.
 const AXIS: u32 = 50;
 const FONT: &str = "sans-serif";
@@ -47,6 +47,8 @@ pub(crate) struct Plot<'a> {
     pub(crate) title: &'a str,
     pub(crate) verdict: &'a str,
     pub(crate) is_tight: bool,
+    /// What it is based on.
+    pub(crate) facts: &'a str,
     pub(crate) samples: &'a [Sample],
     pub(crate) warm_up: Duration,
 }
@@ -80,11 +82,15 @@ impl Plot<'_> {
         let colour = if self.is_tight { GREEN } else { RED };
         let verdict = (FONT, 18).into_font().color(&colour);
         area.draw(&Text::new(self.verdict.to_owned(), (24, 52), verdict))?;
+        let facts = (FONT, 15).into_font().color(&FAINT);
+        area.draw(&Text::new(self.facts.to_owned(), (24, 79), facts))?;
         Ok(())
     }
 
     fn draw_panel(&self, area: &Area<'_>, panel: &Panel, with_axis: bool) -> Outcome {
-        let end = self.end();
+        let last = self.samples.last().map_or(Duration::ZERO, |last| last.at);
+        let unit = Unit::for_length(last.as_secs_f64());
+        let end = unit.of(last.max(Duration::from_secs(1)));
         let top = self.top_of(panel);
         let mut chart = ChartBuilder::on(area)
             .margin_left(10)
@@ -94,13 +100,13 @@ impl Plot<'_> {
             .x_label_area_size(if with_axis { AXIS } else { 0 })
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..end, 0.0..top)?;
-        let warm_up = self.warm_up.as_secs_f64().min(end);
+        let warm_up = unit.of(self.warm_up).min(end);
         chart.draw_series([Rectangle::new(
             [(0.0, 0.0), (warm_up, top)],
             WARM_UP.filled(),
         )])?;
         let labels = (FONT, 15).into_font().color(&FAINT);
-        let time = |seconds: &f64| clock(*seconds, end);
+        let time = |time: &f64| format!("{} {}", number(*time), unit.name);
         let mut mesh = chart.configure_mesh();
         mesh.x_labels(11)
             .y_labels(5)
@@ -118,19 +124,10 @@ impl Plot<'_> {
         // A long run has more samples than there are pixels to tell them apart.
         let stroke = if self.samples.len() < 240 { 2 } else { 1 };
         for series in &panel.series {
-            let points = self
-                .samples
-                .iter()
-                .map(|s| (s.at.as_secs_f64(), (series.of)(s)));
+            let points = self.samples.iter().map(|s| (unit.of(s.at), (series.of)(s)));
             chart.draw_series(LineSeries::new(points, series.colour.stroke_width(stroke)))?;
         }
         draw_heading(area, panel)
-    }
-
-    fn end(&self) -> f64 {
-        self.samples
-            .last()
-            .map_or(1.0, |last| last.at.as_secs_f64())
     }
 
     /// A little above the highest point. The axis begins at zero, or noise would look like growth.
@@ -195,13 +192,24 @@ fn panels() -> [Panel; 4] {
     ]
 }
 
-/// Seconds as the axis shows them: in hours and minutes where the run is long.
-fn clock(seconds: f64, end: f64) -> String {
-    let minutes = seconds / 60.0;
-    match end {
-        end if end <= 180.0 => format!("{seconds:.0} s"),
-        end if end <= 10_800.0 => format!("{} min", number(minutes)),
-        _ => format!("{} h", number(minutes / 60.0)),
+/// What the time axis counts in, so that its marks are round numbers.
+struct Unit {
+    name: &'static str,
+    seconds: f64,
+}
+
+impl Unit {
+    fn for_length(seconds: f64) -> Unit {
+        let (name, seconds) = match seconds {
+            seconds if seconds <= 180.0 => ("s", 1.0),
+            seconds if seconds <= 10_800.0 => ("min", 60.0),
+            _ => ("h", 3600.0),
+        };
+        Unit { name, seconds }
+    }
+
+    fn of(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.seconds
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use watertight::{Backoff, BuildError, CheckPolicy, ConnectPolicy, Pool, Statistics};
 
 use crate::caller::{ANSWER_WITHIN, Caller, Guard, PATIENCE, Surroundings};
+use crate::evidence::Evidence;
 use crate::growth::warm_up;
 use crate::leak::leak;
 use crate::ledger::Totals;
@@ -20,7 +21,7 @@ use crate::plot::Plot;
 use crate::process::Registry;
 use crate::server::Servers;
 use crate::tally::Tally;
-use crate::verdict::{Evidence, Verdict};
+use crate::verdict::Verdict;
 use crate::vitals::{self, Vitals};
 use crate::watch::{Seen, Watch};
 use crate::weather::{Storm, Weather};
@@ -180,6 +181,7 @@ impl Soak {
             title: &evidence.title,
             verdict: &verdict.headline(),
             is_tight: verdict.is_tight(),
+            facts: &evidence.summary(),
             samples: evidence.samples,
             warm_up: evidence.warm_up,
         }

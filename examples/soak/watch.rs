@@ -1,10 +1,11 @@
 //! The look at everything, once a second.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use watertight::Status;
 
 use crate::samples::{Sample, Samples, mib};
@@ -52,16 +53,19 @@ impl<'a> Watch<'a> {
 
     /// Looks until the time is up, or until the user has seen enough.
     pub(crate) async fn look(mut self, interrupt: impl Future<Output = ()>) -> io::Result<Seen> {
-        let mut interrupt = std::pin::pin!(interrupt);
+        let mut interrupt = pin!(interrupt);
         let begun = Instant::now();
         let mut ticks = interval_at(begun + PERIOD, PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let duration = self.soak.options.duration;
-        while begun.elapsed() < duration {
-            let rest = duration.saturating_sub(begun.elapsed());
+        let end = sleep(duration);
+        let mut end = pin!(end);
+        loop {
             tokio::select! {
+                // In this order, so that the last second is seen.
+                biased;
                 _ = ticks.tick() => self.sample(begun.elapsed())?,
-                () = tokio::time::sleep(rest) => break,
+                () = &mut end => break,
                 () = &mut interrupt => break,
             }
         }
