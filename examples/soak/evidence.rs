@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use watertight::{CloseReason, Statistics};
 
+use crate::caller::PATIENCE;
 use crate::ledger::Totals;
 use crate::samples::{Sample, count};
 use crate::tally::Tally;
@@ -62,10 +63,12 @@ impl Evidence<'_> {
                 tally.lulls.get()
             ),
             format!(
-                "callers: {} cancelled, {} impatient, {} timed out after a long wait",
+                "callers: {} cancelled, {} impatient, {} timed out after {PATIENCE:?}; \
+                 the longest wait took {:.1?}",
                 tally.cancelled.get(),
                 tally.impatient.get(),
-                tally.timed_out.get()
+                tally.timed_out.get(),
+                tally.longest_wait()
             ),
             format!(
                 "holders: {} aborted, {} panicked, {} discarded, {} detached",

@@ -55,6 +55,8 @@ pub(crate) struct Tally {
     pub(crate) hangs: Count,
     pub(crate) lulls: Count,
 
+    /// The longest that anybody waited for a connection, in microseconds.
+    longest_wait: AtomicU64,
     /// By how much a deadline was missed at worst, in microseconds.
     worst_overrun: AtomicU64,
     /// For each caller, when the connection it asks for is due, in microseconds since `begun`;
@@ -88,6 +90,7 @@ impl Tally {
             refusals: Count::default(),
             hangs: Count::default(),
             lulls: Count::default(),
+            longest_wait: AtomicU64::new(0),
             worst_overrun: AtomicU64::new(0),
             due: (0..callers).map(|_| AtomicU64::new(0)).collect(),
             surprise: Mutex::new(None),
@@ -122,13 +125,15 @@ impl Tally {
 
     /// Watches over one wait for a connection, from now until what it returns is dropped.
     pub(crate) fn expect(&self, caller: usize, within: Duration) -> Expectation<'_> {
-        let due = self.micros() + micros(within);
+        let begun = self.micros();
+        let due = begun + micros(within);
         if let Some(slot) = self.due.get(caller) {
             slot.store(due.max(1), Relaxed);
         }
         Expectation {
             tally: self,
             caller,
+            begun,
             due,
         }
     }
@@ -143,6 +148,10 @@ impl Tally {
                     .fetch_max(now.saturating_sub(due), Relaxed);
             }
         }
+    }
+
+    pub(crate) fn longest_wait(&self) -> Duration {
+        Duration::from_micros(self.longest_wait.load(Relaxed))
     }
 
     pub(crate) fn worst_overrun(&self) -> Duration {
@@ -163,6 +172,7 @@ fn micros(duration: Duration) -> u64 {
 pub(crate) struct Expectation<'a> {
     tally: &'a Tally,
     caller: usize,
+    begun: u64,
     due: u64,
 }
 
@@ -171,7 +181,13 @@ impl Drop for Expectation<'_> {
         if let Some(slot) = self.tally.due.get(self.caller) {
             slot.store(0, Relaxed);
         }
-        let late = self.tally.micros().saturating_sub(self.due);
-        self.tally.worst_overrun.fetch_max(late, Relaxed);
+        let tally = self.tally;
+        let now = tally.micros();
+        tally
+            .longest_wait
+            .fetch_max(now.saturating_sub(self.begun), Relaxed);
+        tally
+            .worst_overrun
+            .fetch_max(now.saturating_sub(self.due), Relaxed);
     }
 }
