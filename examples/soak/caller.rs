@@ -227,7 +227,8 @@ impl Caller {
         match holder.await {
             Err(error) if error.is_cancelled() => self.tally().aborted.add(),
             Ok(Ok(())) => self.tally().answered.add(),
-            // Killed, perhaps: the guard that would know is gone.
+            Ok(Err(Failure::Crossed)) => self.tally().crossed.add(),
+            // Killed: the guard that could confirm it is gone.
             Ok(Err(_)) => self.tally().lost_to_kills.add(),
             Err(error) => self.tally().surprise(|| format!("a holder died: {error}")),
         }

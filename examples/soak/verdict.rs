@@ -37,6 +37,7 @@ impl Verdict {
         };
         verdict.judge_growth(evidence);
         verdict.judge_books(evidence);
+        verdict.compare_with_pool(evidence);
         verdict.judge_end(evidence);
         verdict.judge_requests(evidence);
         verdict
@@ -59,8 +60,8 @@ impl Verdict {
                 "watertight: no growth, every connection accounted for".into()
             }
             [] => "every connection accounted for; growth was not judged".into(),
-            [first] => format!("LEAK: {first}"),
-            [first, more @ ..] => format!("LEAK: {first} (and {} more)", more.len()),
+            [first] => format!("NOT WATERTIGHT: {first}"),
+            [first, more @ ..] => format!("NOT WATERTIGHT: {first} (and {} more)", more.len()),
         }
     }
 
@@ -105,10 +106,8 @@ impl Verdict {
         }
     }
 
-    /// The manager's books, in themselves and against the pool's.
+    /// The manager's books must balance.
     fn judge_books(&mut self, evidence: &Evidence<'_>) {
-        let books = &evidence.books;
-        let statistics = &evidence.statistics;
         let Totals {
             started,
             connected,
@@ -118,51 +117,18 @@ impl Verdict {
             detached_ended,
             most_present,
             ..
-        } = *books;
-        let left = pooled_ended + detached;
-        let tally = evidence.tally;
-        let timed_out = tally.impatient.get() + tally.timed_out.get();
-        for (what, one, other) in [
-            (
-                "processes started, and connected or ended half made",
-                started,
-                connected + half_made_ended,
-            ),
-            ("connected, and closed or detached", connected, left),
-            ("detached, and ended", detached, detached_ended),
-            (
-                "connected, by the manager and by the pool",
-                connected,
-                statistics.connects,
-            ),
-            (
-                "left the pool, by the manager and by the pool",
-                left,
-                statistics.closes.total(),
-            ),
-            (
-                "detached, by the manager and by the pool",
-                detached,
-                statistics.closes.detached,
-            ),
-            (
-                "lent, by the callers and by the pool",
-                tally.lent.get(),
-                statistics.acquires,
-            ),
-            (
-                "timed out, by the callers and by the pool",
-                timed_out,
-                statistics.timeouts.total(),
-            ),
-            (
-                "cancelled, by the callers and by the pool",
-                tally.cancelled.get(),
-                statistics.cancellations,
-            ),
-        ] {
-            self.require_equal(what, one, other);
-        }
+        } = evidence.books;
+        self.require_equal(
+            "processes started, and connected or ended half made",
+            started,
+            connected + half_made_ended,
+        );
+        self.require_equal(
+            "connected, and closed or detached",
+            connected,
+            pooled_ended + detached,
+        );
+        self.require_equal("detached, and ended", detached, detached_ended);
         self.require(
             most_present <= evidence.max_size,
             format!(
@@ -170,6 +136,30 @@ impl Verdict {
                 evidence.max_size
             ),
         );
+    }
+
+    /// The pool must have counted what its manager and its callers counted.
+    fn compare_with_pool(&mut self, evidence: &Evidence<'_>) {
+        let Evidence {
+            books,
+            tally,
+            statistics,
+            ..
+        } = evidence;
+        let left = books.pooled_ended + books.detached;
+        let timed_out = tally.impatient.get() + tally.timed_out.get();
+        let cancelled = tally.cancelled.get();
+        for (what, counted, by_pool) in [
+            ("connected", books.connected, statistics.connects),
+            ("gone", left, statistics.closes.total()),
+            ("detached", books.detached, statistics.closes.detached),
+            ("lent", tally.lent.get(), statistics.acquires),
+            ("timed out", timed_out, statistics.timeouts.total()),
+            ("cancelled", cancelled, statistics.cancellations),
+        ] {
+            let what = format!("{what}, as counted outside and by the pool");
+            self.require_equal(&what, counted, by_pool);
+        }
     }
 
     /// What is left when everything has been given back.
@@ -218,7 +208,10 @@ impl Verdict {
         let overrun = tally.worst_overrun();
         self.require(
             overrun <= SLACK,
-            format!("the latest caller was served or told {overrun:.1?} after its deadline (allowed {SLACK:?})"),
+            format!(
+                "the latest caller was served or told {overrun:.1?} after its deadline \
+                 (allowed {SLACK:?})"
+            ),
         );
         if let Some(surprise) = tally.surprised_by() {
             self.require(false, format!("unexplained: {surprise}"));

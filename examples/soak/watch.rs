@@ -155,7 +155,7 @@ fn line(sample: &Sample, status: &Status) -> String {
 
 fn progress_bar(duration: Duration) -> ProgressBar {
     let bar = ProgressBar::new(duration.as_secs());
-    let template = "{elapsed_precise} {bar:30.cyan/dim} {percent:>3}%  {wide_msg}";
+    let template = "{elapsed_precise} {bar:40.cyan/dim} {percent:>3}%\n{wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
