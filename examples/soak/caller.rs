@@ -5,8 +5,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_lite::future::poll_once;
 use tokio::time::{sleep, sleep_until, timeout};
-use watertight::{Pool, PooledConnection};
+use watertight::{AcquireError, Pool, PooledConnection};
 
 use crate::server::{AfterCare, Failure, OnPurpose, Servers, panic_on_purpose};
 use crate::tally::Tally;
@@ -27,6 +28,8 @@ enum Round {
     Plain,
     /// Go away while waiting for a connection.
     Cancel(Duration),
+    /// Ask, look elsewhere, and go away.
+    Ignore(Duration),
     /// Have a deadline that is likely to pass.
     Impatient(Duration),
     /// Give back what needs recycling.
@@ -48,7 +51,8 @@ enum Round {
 impl Round {
     fn draw(rng: &mut Rng) -> Round {
         match rng.u16(..1000) {
-            0..30 => Round::Cancel(millis(rng, 0..60)),
+            0..20 => Round::Cancel(millis(rng, 0..60)),
+            20..30 => Round::Ignore(millis(rng, 0..150)),
             30..50 => Round::Impatient(millis(rng, 0..60)),
             50..80 => Round::Soil(AfterCare::Slow(millis(rng, 1..40))),
             80..82 => Round::Soil(AfterCare::Fail),
@@ -110,6 +114,7 @@ impl Caller {
     async fn play(&mut self, round: Round) {
         match round {
             Round::Cancel(after) => self.cancel(after).await,
+            Round::Ignore(after) => self.ignore(after).await,
             Round::Impatient(within) => self.be_impatient(within).await,
             _ => {
                 if let Some(guard) = self.acquire().await {
@@ -174,13 +179,32 @@ impl Caller {
     }
 
     async fn cancel(&mut self, after: Duration) {
-        match timeout(after, self.around.pool.acquire_timeout(PATIENCE)).await {
-            Err(_) => self.tally().cancelled.add(),
-            Ok(Ok(mut guard)) => {
+        let result = timeout(after, self.around.pool.acquire_timeout(PATIENCE)).await;
+        self.had(result.ok()).await;
+    }
+
+    /// Asks, and does not look at the answer: a connection that is its own by then comes back
+    /// unseen when it goes away.
+    async fn ignore(&mut self, after: Duration) {
+        let pool = self.around.pool.clone();
+        let mut acquire = Box::pin(pool.acquire_timeout(PATIENCE));
+        let at_once = poll_once(acquire.as_mut()).await;
+        if at_once.is_none() {
+            sleep(after).await;
+        }
+        drop(acquire);
+        self.had(at_once).await;
+    }
+
+    /// What a caller had when it went away.
+    async fn had(&mut self, result: Option<Result<Guard, AcquireError<Failure>>>) {
+        match result {
+            None => self.tally().cancelled.add(),
+            Some(Ok(mut guard)) => {
                 self.tally().lent.add();
                 self.request(&mut guard).await;
             }
-            Ok(Err(error)) => self
+            Some(Err(error)) => self
                 .tally()
                 .surprise(|| format!("a caller about to leave got: {error}")),
         }
