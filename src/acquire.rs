@@ -128,12 +128,6 @@ impl<'a, M: Manager> Acquire<'a, M> {
         }
     }
 
-    /// How long until the deadline; `None` if there is none.
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        let deadline = self.entry.as_ref()?.deadline;
-        (deadline != Moment::NEVER).then(|| deadline.elapsed_since(self.shared.now()))
-    }
-
     /// Gives up if the deadline has passed, whatever the timer says: for a thread that blocks,
     /// and might be blocking the very runtime that the timer needs.
     pub(crate) fn give_up_if_late(&mut self) -> Option<Acquired<M>> {

@@ -5,8 +5,9 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 
+use crate::late::{Call, Fate, Late};
 use crate::manager::{Condition, Manager, Metrics};
 use crate::primitives::{Arc, OnceLock};
 use crate::runtime::Runtime;
@@ -75,9 +76,11 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// Makes a [`BlockingManager`] a [`Manager`].
 ///
 /// A blocking call cannot be interrupted. When one outlives its time-out, the pool gives up on
-/// the connection, but the call keeps it until it ends: nobody else gets a connection that is
-/// still in use. Its place in the pool is free again when the call has ended and the connection
-/// is closed, or `close_timeout` later, whichever comes first.
+/// it, but it goes on. A check or recycling keeps its connection until it ends, so nobody gets a
+/// connection that is still in use; the place in the pool is free again when the call has ended
+/// and the connection is closed, or `close_timeout` later, whichever comes first. A connect is
+/// taken over by the next attempt, which waits for it instead of beginning another; if there is
+/// none, what it makes is closed at once.
 ///
 /// # Examples
 ///
@@ -122,9 +125,10 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// pool.close();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Blocking<B> {
+pub struct Blocking<B: BlockingManager> {
     manager: Arc<B>,
     runtime: OnceLock<Arc<dyn Runtime>>,
+    late: Late<Made<B>>,
 }
 
 impl<B: BlockingManager> Blocking<B> {
@@ -133,6 +137,7 @@ impl<B: BlockingManager> Blocking<B> {
         Blocking {
             manager: Arc::new(manager),
             runtime: OnceLock::new(),
+            late: Late::default(),
         }
     }
 
@@ -144,26 +149,39 @@ impl<B: BlockingManager> Blocking<B> {
     /// Runs `work` where blocking is allowed, and passes its panic on.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&B) -> T + Send + 'static) -> T {
         let manager = Arc::clone(&self.manager);
-        let mut work: Work<T> = Box::new(move || work(&manager));
-        let mut runtime = self.runtime.get();
-        loop {
-            let (report, outcome) = async_channel::bounded(1);
-            let job = Job {
-                work: Some(work),
-                report,
-            };
-            let last_resort = runtime.is_none();
-            match runtime.take() {
-                Some(runtime) => runtime.spawn_blocking(Box::new(move || job.run())),
-                None => on_a_thread(move || job.run()),
-            }
-            work = match outcome.recv().await {
-                Ok(Report::Done(Ok(value))) => return value,
-                Ok(Report::Done(Err(panic))) => resume_unwind(panic),
-                // The runtime is gone and has dropped the job: it is run all the same.
-                Ok(Report::Dropped(work)) if !last_resort => work,
-                Ok(Report::Dropped(_)) | Err(_) => panic!("no thread for a blocking call"),
-            }
+        let (report, outcome) = async_channel::bounded(1);
+        self.spawn(Job {
+            work: Some(Box::new(move || work(&manager))),
+            // If nobody is interested any more, the result is dropped here.
+            deliver: Some(Box::new(move |result| drop(report.try_send(result)))),
+        });
+        pass_on(outcome.recv().await.ok())
+    }
+
+    /// Begins a connect. It reports to whoever awaits it then, or closes what it has made.
+    fn begin_connect(&self) -> Call<Made<B>> {
+        let (connecting, closing) = (Arc::clone(&self.manager), Arc::clone(&self.manager));
+        let (report, outcome) = async_channel::bounded(1);
+        let fate = Fate::default();
+        let call = Call {
+            fate: fate.clone(),
+            outcome,
+        };
+        self.spawn(Job {
+            work: Some(Box::new(move || connecting.connect())),
+            deliver: Some(Box::new(move |made| match fate.deliver() {
+                true => drop(report.try_send(made)),
+                false => dispose(&*closing, made),
+            })),
+        });
+        call
+    }
+
+    fn spawn<T: Send + 'static>(&self, job: Job<T>) {
+        let job = Unrun(Some(job));
+        match self.runtime.get() {
+            Some(runtime) => runtime.spawn_blocking(Box::new(move || job.run())),
+            None => drop(job),
         }
     }
 
@@ -190,42 +208,97 @@ impl<B: BlockingManager> Blocking<B> {
     }
 }
 
-type Work<T> = Box<dyn FnOnce() -> T + Send>;
+/// What a connect came to; `Err` if it panicked.
+type Made<B> =
+    thread::Result<Result<<B as BlockingManager>::Connection, <B as BlockingManager>::Error>>;
 
-/// A piece of work that reports back, whether it is run or dropped.
+/// A piece of work, and who is told of its result.
 struct Job<T> {
-    work: Option<Work<T>>,
-    report: Sender<Report<T>>,
-}
-
-enum Report<T> {
-    Done(thread::Result<T>),
-    Dropped(Work<T>),
+    work: Option<Box<dyn FnOnce() -> T + Send>>,
+    deliver: Option<Box<dyn FnOnce(thread::Result<T>) + Send>>,
 }
 
 impl<T> Job<T> {
     fn run(mut self) {
-        if let Some(work) = self.work.take() {
-            let result = catch_unwind(AssertUnwindSafe(work));
-            // If nobody is interested any more, the result is dropped here.
-            let _ = self.report.try_send(Report::Done(result));
+        if let (Some(work), Some(deliver)) = (self.work.take(), self.deliver.take()) {
+            deliver(catch_unwind(AssertUnwindSafe(work)));
         }
     }
 }
 
-impl<T> Drop for Job<T> {
+/// A job that a runtime may run or drop. One that is dropped, because the runtime is gone, is run
+/// all the same, on a thread of its own.
+struct Unrun<T: Send + 'static>(Option<Job<T>>);
+
+impl<T: Send + 'static> Unrun<T> {
+    fn run(mut self) {
+        if let Some(job) = self.0.take() {
+            job.run();
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Unrun<T> {
     fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
-            let _ = self.report.try_send(Report::Dropped(work));
+        if let Some(job) = self.0.take() {
+            let thread = thread::Builder::new().name("watertight-blocking".into());
+            // If there is no thread to be had, the job is dropped, and whoever awaits it learns.
+            let _ = thread.spawn(move || job.run());
         }
     }
 }
 
-fn on_a_thread(work: impl FnOnce() + Send + 'static) {
-    // If there is no thread to be had, the work is dropped and says so.
-    let _ = thread::Builder::new()
-        .name("watertight-blocking".into())
-        .spawn(work);
+/// The result of a job, or its panic.
+fn pass_on<T>(result: Option<thread::Result<T>>) -> T {
+    match result {
+        Some(Ok(value)) => value,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => panic!("no thread could be had for a blocking call"),
+    }
+}
+
+/// Closes what a connect has made for nobody.
+fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {
+    if let Ok(Ok(connection)) = made {
+        manager.close(connection);
+    }
+}
+
+/// Awaits a connect; if it is given up on, somebody else may take it over.
+struct Awaited<'a, B: BlockingManager> {
+    blocking: &'a Blocking<B>,
+    call: Option<Call<Made<B>>>,
+}
+
+impl<B: BlockingManager> Awaited<'_, B> {
+    async fn made(mut self) -> Result<B::Connection, B::Error> {
+        let made = match &self.call {
+            Some(call) => call.outcome.recv().await.ok(),
+            None => None,
+        };
+        self.call = None;
+        pass_on(made)
+    }
+}
+
+impl<B: BlockingManager> Drop for Awaited<'_, B> {
+    fn drop(&mut self) {
+        let delivered = self
+            .call
+            .take()
+            .and_then(|call| self.blocking.late.abandon(call));
+        if let Some(outcome) = delivered {
+            let manager = Arc::clone(&self.blocking.manager);
+            self.blocking.spawn(Job {
+                work: Some(Box::new(move || {
+                    if let Ok(made) = outcome.recv_blocking() {
+                        dispose(&*manager, made);
+                    }
+                })),
+                deliver: Some(Box::new(drop)),
+            });
+        }
+    }
 }
 
 /// A connection of a [`Blocking`] manager: dereferences to the [`BlockingManager`]'s own.
@@ -304,9 +377,12 @@ impl<B: BlockingManager> Manager for Blocking<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<Self::Connection, B::Error> {
-        self.run(|manager| manager.connect())
-            .await
-            .map(BlockingConnection::new)
+        let call = self.late.take_over();
+        let awaited = Awaited {
+            blocking: self,
+            call: Some(call.unwrap_or_else(|| self.begin_connect())),
+        };
+        awaited.made().await.map(BlockingConnection::new)
     }
 
     async fn check(
@@ -349,7 +425,7 @@ impl<B: BlockingManager> Manager for Blocking<B> {
     }
 }
 
-impl<B> fmt::Debug for Blocking<B> {
+impl<B: BlockingManager> fmt::Debug for Blocking<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blocking").finish_non_exhaustive()
     }

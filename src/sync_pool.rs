@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::acquire::{self, Acquire};
 use crate::builder::Builder;
+use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::pool::Pool;
+use crate::primitives::Arc;
+use crate::shared::Shared;
 use crate::status::{Statistics, Status};
 
 /// A pool of connections for synchronous code. Cloning it makes another handle to the same pool.
@@ -169,9 +172,14 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// # Blocking
     ///
-    /// Blocks this thread for at most `grace`.
+    /// Blocks this thread for at most `grace`, wherever it is called.
     pub fn close_within(&self, grace: Duration) -> usize {
-        block_on(self.pool.close_within(grace))
+        let end = self.pool.shared().now().after(grace);
+        let closing = pin!(self.pool.close_within(grace));
+        let closed = park_until(closing, || {
+            Some(end.elapsed_since(self.pool.shared().now()))
+        });
+        closed.unwrap_or_else(|| self.status().size)
     }
 
     /// True once the pool has begun to close.
@@ -191,7 +199,7 @@ impl<M: Manager> SyncPool<M> {
         let shared = self.pool.shared();
         match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None => park_until_served(Acquire::new(shared, timeout)),
+            None => park_until_served(shared, timeout),
         }
     }
 }
@@ -229,37 +237,49 @@ impl<M: Manager> fmt::Debug for SyncPool<M> {
     }
 }
 
+/// Parks this thread until the future is ready.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let (parker, unparker) = parking::pair();
-    let waker = Waker::from(unparker);
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => parker.park(),
+        if let Some(value) = park_until(future.as_mut(), || None) {
+            return value;
         }
     }
 }
 
-/// As `block_on`, but keeps the deadline itself: this thread may be the one that the runtime's
-/// timer would run on.
+/// Parks this thread until it has been served, or its deadline has passed.
 fn park_until_served<M: Manager>(
-    mut acquire: Acquire<'_, M>,
+    shared: &Arc<Shared<M>>,
+    timeout: Option<Duration>,
 ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
+    let mut acquire = Acquire::new(shared, timeout);
+    let end = shared.now().after_any(timeout);
+    let left = || (end != Moment::NEVER).then(|| end.elapsed_since(shared.now()));
+    loop {
+        let served = park_until(Pin::new(&mut acquire), left);
+        if let Some(result) = served.or_else(|| acquire.give_up_if_late()) {
+            return result;
+        }
+    }
+}
+
+/// Parks this thread until the future is ready, or nothing is left of the time. It keeps that time
+/// itself: this thread may be the one that the runtime's timers would run on.
+fn park_until<F: Future>(
+    mut future: Pin<&mut F>,
+    left: impl Fn() -> Option<Duration>,
+) -> Option<F::Output> {
     let (parker, unparker) = parking::pair();
     let waker = Waker::from(unparker);
     loop {
-        if let Poll::Ready(result) = Pin::new(&mut acquire).poll(&mut Context::from_waker(&waker)) {
-            return result;
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return Some(value),
+            Poll::Pending => {}
         }
-        match acquire.time_left() {
+        match left() {
             None => parker.park(),
-            Some(left) => {
-                let woken = parker.park_timeout(left);
-                if let Some(result) = (!woken).then(|| acquire.give_up_if_late()).flatten() {
-                    return result;
-                }
-            }
+            Some(Duration::ZERO) => return None,
+            Some(left) => drop(parker.park_timeout(left)),
         }
     }
 }

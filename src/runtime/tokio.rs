@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_timer::Delay;
 
@@ -13,7 +13,7 @@ use ::tokio::runtime::Handle;
 use ::tokio::task::AbortHandle;
 
 use super::{BoxFuture, Spawner, Timer};
-use crate::primitives::{Arc, OnceLock, contain};
+use crate::primitives::{Arc, Mutex, OnceLock, Weak, contain};
 
 /// Runs a pool on a tokio runtime.
 ///
@@ -25,7 +25,7 @@ use crate::primitives::{Arc, OnceLock, contain};
 #[derive(Clone)]
 pub struct TokioRuntime {
     handle: Handle,
-    sentinel: Arc<Sentinel>,
+    end: Arc<End>,
 }
 
 impl TokioRuntime {
@@ -35,8 +35,8 @@ impl TokioRuntime {
     /// ([`enable_time`](::tokio::runtime::Builder::enable_time)); building a pool fails with
     /// [`BuildError::NoTimer`](crate::BuildError::NoTimer) if it has not.
     pub fn new(handle: Handle) -> Self {
-        let sentinel = Arc::new(Sentinel::post(&handle));
-        TokioRuntime { handle, sentinel }
+        let end = Arc::new(End::default());
+        TokioRuntime { handle, end }
     }
 
     /// Uses the runtime that this is called in.
@@ -105,22 +105,22 @@ impl Spawner for TokioRuntime {
 
 impl Timer for TokioRuntime {
     fn now(&self) -> Instant {
-        // Entered for the clock's sake: a paused one belongs to its runtime.
-        let _context = self.handle.enter();
-        ::tokio::time::Instant::now().into_std()
+        self.end.now(&self.handle)
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        if self.sentinel.is_down() {
-            return Box::pin(on_the_timer_thread(at));
+        // A sleep is driven by the runtime that it belongs to. Whoever is somewhere else should
+        // not depend on somebody running this one.
+        let here = Handle::try_current();
+        let at_home = here.is_ok_and(|here| here.id() == self.handle.id());
+        if !at_home || self.end.has_come() {
+            return Box::pin(on_the_timer_thread(
+                at.saturating_duration_since(self.now()),
+            ));
         }
-        let sleep = {
-            let _context = self.handle.enter();
-            ::tokio::time::sleep_until(at.into())
-        };
         Box::pin(SleepOn {
-            sleep,
-            sentinel: Arc::clone(&self.sentinel),
+            sleep: ::tokio::time::sleep_until(at.into()),
+            sentinel: self.end.sentinel(&self.handle),
             instead: None,
         })
     }
@@ -130,7 +130,7 @@ impl fmt::Debug for TokioRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokioRuntime")
             .field("runtime", &self.handle.id())
-            .field("down", &self.sentinel.is_down())
+            .field("down", &self.end.has_come())
             .finish()
     }
 }
@@ -152,59 +152,109 @@ impl Future for SleepOn {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let at = this.sleep.deadline();
-        if this.instead.is_none() && !this.sentinel.is_down() {
+        if this.instead.is_none() && !this.sentinel.end.has_come() {
             // tokio's timer panics when it is polled after its runtime's end, and that end may
             // come between the look above and this poll.
             if let Some(poll) = contain(|| this.sleep.poll(cx)) {
                 return poll;
             }
         }
-        let instead = this.instead;
-        let delay = instead.get_or_insert_with(|| on_the_timer_thread(at.into_std()));
+        let delay = this.instead.get_or_insert_with(|| {
+            let now = this.sentinel.end.now(&this.sentinel.handle);
+            on_the_timer_thread(at.into_std().saturating_duration_since(now))
+        });
         Pin::new(delay).poll(cx)
     }
 }
 
-fn on_the_timer_thread(at: Instant) -> Delay {
-    Delay::new(at.saturating_duration_since(Instant::now()))
+fn on_the_timer_thread(duration: Duration) -> Delay {
+    Delay::new(duration)
+}
+
+/// The end of a runtime, once it has come.
+#[derive(Default)]
+struct End {
+    come: AtomicBool,
+    /// What tokio's clock and the real one showed when somebody first looked after the end.
+    clocks: OnceLock<(Instant, Instant)>,
+    sentinel: Mutex<Weak<Sentinel>>,
+}
+
+impl End {
+    fn has_come(&self) -> bool {
+        self.come.load(Ordering::Acquire)
+    }
+
+    fn now(&self, handle: &Handle) -> Instant {
+        // Entered for the clock's sake: a paused one belongs to its runtime.
+        let _context = handle.enter();
+        let now = || ::tokio::time::Instant::now().into_std();
+        if !self.has_come() {
+            return now();
+        }
+        // A clock that was paused stands still for ever: time goes on from where it was.
+        let (tokio, real) = *self.clocks.get_or_init(|| (now(), Instant::now()));
+        tokio + real.elapsed()
+    }
+
+    /// The sentinel on duty, or a new one. It is posted only while somebody sleeps, so a pool
+    /// that is closed leaves no task behind.
+    fn sentinel(self: &Arc<Self>, handle: &Handle) -> Arc<Sentinel> {
+        let mut on_duty = self.sentinel.lock();
+        if let Some(sentinel) = on_duty.upgrade() {
+            return sentinel;
+        }
+        let sentinel = Arc::new(Sentinel::post(handle, Arc::clone(self)));
+        *on_duty = Arc::downgrade(&sentinel);
+        sentinel
+    }
 }
 
 /// A task that does nothing but fall when its runtime falls.
 ///
 /// A runtime drops its tasks before it stops its timer, and stopping the timer wakes everybody
-/// who sleeps: whoever is woken so finds the sentinel down.
+/// who sleeps: whoever is woken so knows by then that the end has come.
 struct Sentinel {
-    down: Arc<AtomicBool>,
+    handle: Handle,
+    end: Arc<End>,
+    dismissed: Arc<AtomicBool>,
     task: AbortHandle,
 }
 
 impl Sentinel {
-    fn post(handle: &Handle) -> Self {
-        struct Fall(Arc<AtomicBool>);
+    fn post(handle: &Handle, end: Arc<End>) -> Self {
+        struct Fall {
+            end: Arc<End>,
+            dismissed: Arc<AtomicBool>,
+        }
         impl Drop for Fall {
             fn drop(&mut self) {
-                self.0.store(true, Ordering::Release);
+                if !self.dismissed.load(Ordering::Acquire) {
+                    self.end.come.store(true, Ordering::Release);
+                }
             }
         }
-        let down = Arc::new(AtomicBool::new(false));
-        let fall = Fall(Arc::clone(&down));
+        let dismissed = Arc::new(AtomicBool::new(false));
+        let fall = Fall {
+            end: Arc::clone(&end),
+            dismissed: Arc::clone(&dismissed),
+        };
         let task = handle.spawn(async move {
             let _fall = fall;
             std::future::pending::<()>().await;
         });
         Sentinel {
-            down,
+            handle: handle.clone(),
+            end,
+            dismissed,
             task: task.abort_handle(),
         }
-    }
-
-    fn is_down(&self) -> bool {
-        self.down.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
+        self.dismissed.store(true, Ordering::Release);
         self.task.abort();
     }
 }
