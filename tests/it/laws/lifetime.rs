@@ -216,6 +216,8 @@ async fn pool_shrinks_to_what_is_in_demand(w: World) {
 /// Laws 83 and 92.
 async fn adopted_one_that_nobody_wants_is_closed(w: World) {
     let pool = w.pool(|b| b.max_size(1).idle_timeout(w.ms(300)));
+    // Until then there was nothing to wake up for.
+    w.sleep(1000).await;
     let watch = w.stopwatch();
     pool.adopt(w.connection_from_elsewhere()).unwrap();
     assert_eq!(pool.status().idle, 1);
