@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight::CheckPolicy;
+use watertight::{Builder, CheckPolicy};
 
 use crate::support::{LawPool, World, hang, laws, ok};
 
@@ -214,7 +214,8 @@ async fn pool_shrinks_to_what_is_in_demand(w: World) {
 
 /// Laws 83 and 92.
 async fn adopted_one_that_nobody_wants_is_closed(w: World) {
-    let pool = w.pool(|b| b.max_size(1).idle_timeout(w.ms(300)));
+    let ages = |b: Builder<_>| b.max_lifetime(None).idle_timeout(w.ms(300));
+    let pool = w.pool(|b| ages(b).max_size(1));
     // Until then there was nothing to wake up for.
     w.sleep(1000).await;
     let watch = w.stopwatch();
