@@ -189,7 +189,7 @@ async fn holder_is_severed_after_the_grace_period(w: World) {
     assert_eq!(pool.close_within(w.ms(300)).await, 2);
     watch.assert_at(300);
     drop(held);
-    w.until(|| w.ledger().count().closed == 2).await;
+    w.until(|| pool.statistics().closes.total() == 2).await;
     assert_eq!(pool.status().size, 0);
 }
 

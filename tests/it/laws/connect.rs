@@ -151,7 +151,7 @@ async fn pool_recovers_from_zero_unattended(w: World) {
     w.checks().always(err());
     w.connects().always(err());
     assert!(pool.acquire_timeout(w.ms(100)).await.is_err());
-    w.until(|| w.ledger().count().closed == 5).await;
+    w.until(|| pool.statistics().closes.total() == 5).await;
     w.sleep(w.times(10_000, 1_000) as u64).await;
     w.connects().always(ok());
     w.sleep(160).await;

@@ -107,10 +107,12 @@ async fn discard_serves_the_waiters(w: World) {
     for _ in 0..5 {
         waiters.push(w.waiter(&pool).await);
     }
+    let watch = w.stopwatch();
     held.discard();
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap().id(), 1);
     }
+    watch.assert_at(0);
     assert_eq!(w.connects().calls(), 2);
 }
 
@@ -149,8 +151,10 @@ async fn failed_check_of_a_return_serves_the_waiter(w: World) {
     let held = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
     w.checks().next([err()]);
+    let watch = w.stopwatch();
     drop(held);
     assert_eq!(waiter.await.unwrap().id(), 1);
+    watch.assert_at(0);
     assert_eq!(w.checks().calls(), 1);
 }
 
@@ -159,8 +163,10 @@ async fn detached_connection_serves_the_waiter(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let held = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
+    let watch = w.stopwatch();
     let own = held.detach();
     assert_eq!(waiter.await.unwrap().id(), 1);
+    watch.assert_at(0);
     drop(own);
 }
 
@@ -170,8 +176,10 @@ async fn expired_return_serves_the_waiter(w: World) {
     let held = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
     w.sleep(150).await;
+    let watch = w.stopwatch();
     drop(held);
     assert_eq!(waiter.await.unwrap().id(), 1);
+    watch.assert_at(0);
     assert!(pool.statistics().closes.lifetime >= 1);
 }
 
@@ -181,8 +189,10 @@ async fn used_up_return_serves_the_waiter(w: World) {
     drop(pool.acquire().await.unwrap());
     let held = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
+    let watch = w.stopwatch();
     drop(held);
     assert_eq!(waiter.await.unwrap().id(), 1);
+    watch.assert_at(0);
     assert_eq!(pool.statistics().closes.uses, 1);
 }
 

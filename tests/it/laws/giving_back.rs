@@ -80,7 +80,7 @@ async fn discarded_connection_is_closed_once_and_replaced(w: World) {
         conn.discard();
     }
     w.until(|| pool.status().idle == 1).await;
-    w.until(|| w.ledger().count().closed == 2).await;
+    w.until(|| pool.statistics().closes.total() == 2).await;
     assert_eq!(w.ledger().closes_begun(), 2);
     assert_eq!(pool.statistics().closes.discarded, 2);
 }
@@ -150,12 +150,14 @@ async fn holder_that_dies_serves_the_waiter(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let conn = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
+    let watch = w.stopwatch();
     let death = std::thread::spawn(move || {
         let _conn = conn;
         resume_unwind(Box::new("out of luck"));
     });
     assert!(death.join().is_err());
     assert_eq!(waiter.await.unwrap().id(), 1);
+    watch.assert_at(0);
 }
 
 /// Law 115.
@@ -170,8 +172,10 @@ async fn aborted_holder_serves_the_waiter(w: World) {
     };
     w.until(|| pool.status().in_use == 1).await;
     let waiter = w.waiter(&pool).await;
+    let watch = w.stopwatch();
     holder.abort().await;
     assert_eq!(waiter.await.unwrap().id(), 0);
+    watch.assert_at(0);
 }
 
 /// Law 117.
@@ -179,8 +183,10 @@ async fn connection_is_given_back_on_another_thread(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let conn = pool.acquire().await.unwrap();
     let waiter = w.waiter(&pool).await;
+    let watch = w.stopwatch();
     std::thread::spawn(move || drop(conn)).join().unwrap();
     assert_eq!(waiter.await.unwrap().id(), 0);
+    watch.assert_at(0);
     assert_eq!(pool.status().idle, 1);
 }
 
@@ -228,7 +234,7 @@ async fn retain_closes_what_it_rejects(w: World) {
         conn.id() % 2 == 0
     });
     assert_eq!(removed, 2);
-    w.until(|| w.ledger().count().closed == 2).await;
+    w.until(|| pool.statistics().closes.total() == 2).await;
     assert_eq!(pool.status().idle, 2);
     assert_eq!(pool.statistics().closes.discarded, 2);
 }

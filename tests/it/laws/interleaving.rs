@@ -10,7 +10,9 @@ use crate::support::{Acquired, LawPool, Lent, Virtual, World, join, laws};
 
 laws! {
     every_mode: ping_pong_needs_no_timer;
-    tasks_only: no_interleaving_of_two_waiters_loses_a_connection;
+    tasks_only:
+        waiter_dropped_at_its_hand_off_passes_it_on,
+        no_interleaving_of_two_waiters_loses_a_connection;
 }
 
 type Waiting<'a> = Pin<Box<dyn Future<Output = Acquired> + Send + 'a>>;
@@ -22,6 +24,8 @@ struct Play<'a> {
     rng: fastrand::Rng,
     held: Vec<Lent>,
     waiting: Vec<Waiting<'a>>,
+    /// Connections that the holders did not give back.
+    gone: usize,
 }
 
 impl<'a> Play<'a> {
@@ -66,7 +70,9 @@ impl<'a> Play<'a> {
     fn give_back(&mut self) {
         if let Some(index) = self.any(self.held.len()) {
             let conn = self.held.swap_remove(index);
-            match self.rng.u8(0..16) {
+            let fate = self.rng.u8(0..16);
+            self.gone += usize::from(fate < 2);
+            match fate {
                 0 => conn.discard(),
                 1 => drop(conn.detach()),
                 _ => drop(conn),
@@ -105,6 +111,7 @@ fn no_interleaving_loses_a_connection() {
                 rng: fastrand::Rng::with_seed(max_size as u64),
                 held: Vec::new(),
                 waiting: Vec::new(),
+                gone: 0,
             };
             for _ in 0..2_000 {
                 for _ in 0..20 {
@@ -114,9 +121,33 @@ fn no_interleaving_loses_a_connection() {
                 runtime.settle();
                 let status = pool.status();
                 assert_eq!(status.size, status.idle, "{status:?}");
+                // None is lost, and none is made for nothing.
+                assert_eq!(w.ledger().count().made - play.gone, status.idle);
             }
         });
     }
+}
+
+/// Law 26, one hand-off: the waiter is dropped after it was served and before it was polled.
+async fn waiter_dropped_at_its_hand_off_passes_it_on(w: World) {
+    let pool = w.pool(|b| b.max_size(1));
+    let held = pool.acquire().await.unwrap();
+    let mut first = Box::pin(pool.acquire());
+    let mut second = Box::pin(pool.acquire());
+    assert!(poll_once(&mut first).await.is_none());
+    assert!(poll_once(&mut second).await.is_none());
+    drop(held);
+    drop(first);
+    let conn = poll_once(&mut second)
+        .await
+        .expect("it is its turn")
+        .unwrap();
+    let mut third = Box::pin(pool.acquire());
+    assert!(poll_once(&mut third).await.is_none());
+    drop(conn);
+    drop(third);
+    assert_eq!(pool.status().idle, 1);
+    assert_eq!(w.connects().calls(), 1);
 }
 
 /// Law 26, on real executors: two waiters, the first of whom is dropped before, at or after its

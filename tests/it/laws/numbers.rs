@@ -248,7 +248,7 @@ async fn return_through_a_full_queue_counts_for_its_reason(w: World) {
         // One is being recycled, one waits for it, and for one there is no room.
         w.until(|| waiting > 0 || w.recycles().calls() == 1).await;
     }
-    w.until(|| w.ledger().count().closed == 1).await;
+    w.until(|| pool.statistics().closes.total() == 1).await;
     gate.open();
     w.until(|| pool.status().idle == 2).await;
     assert_eq!(pool.statistics().closes.return_queue_full, 1);

@@ -31,7 +31,7 @@ laws! {
         cancelled_caller_leaves_its_connect_to_the_pool,
         cancelled_caller_leaves_its_connect_to_the_next,
         hand_off_is_never_to_the_expired,
-        waiter_dropped_at_its_hand_off_passes_it_on;
+        hand_off_in_heavy_traffic_is_never_to_the_expired;
 }
 
 /// Law 15.
@@ -163,28 +163,6 @@ async fn cancelled_waiters_leave_no_trace(w: World) {
     assert_eq!(pool.statistics().cancellations, 10);
 }
 
-/// Law 26, one hand-off: the waiter is dropped after it was served and before it was polled.
-async fn waiter_dropped_at_its_hand_off_passes_it_on(w: World) {
-    let pool = w.pool(|b| b.max_size(1));
-    let held = pool.acquire().await.unwrap();
-    let mut first = Box::pin(pool.acquire());
-    let mut second = Box::pin(pool.acquire());
-    assert!(poll_once(&mut first).await.is_none());
-    assert!(poll_once(&mut second).await.is_none());
-    drop(held);
-    drop(first);
-    let conn = poll_once(&mut second)
-        .await
-        .expect("it is its turn")
-        .unwrap();
-    let mut third = Box::pin(pool.acquire());
-    assert!(poll_once(&mut third).await.is_none());
-    drop(conn);
-    drop(third);
-    assert_eq!(pool.status().idle, 1);
-    assert_eq!(w.connects().calls(), 1);
-}
-
 /// Law 27.
 async fn cancelled_caller_leaves_its_connect_to_the_pool(w: World) {
     let pool = w.pool(|b| b.max_size(1));
@@ -217,6 +195,23 @@ async fn cancelled_caller_leaves_its_connect_to_the_next(w: World) {
 /// Law 29.
 async fn hand_off_is_never_to_the_expired(w: World) {
     let pool = w.pool(|b| b.max_size(1));
+    hand_over_past_an_expired_waiter(&w, &pool).await;
+}
+
+/// Law 29, where the pool has a coarse time at hand and need not read the clock.
+async fn hand_off_in_heavy_traffic_is_never_to_the_expired(w: World) {
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .check_policy(CheckPolicy::IdleFor(w.ms(10_000)))
+    });
+    for _ in 0..20 {
+        drop(pool.acquire().await.unwrap());
+        w.sleep(50).await;
+    }
+    hand_over_past_an_expired_waiter(&w, &pool).await;
+}
+
+async fn hand_over_past_an_expired_waiter(w: &World, pool: &LawPool) {
     let held = pool.acquire().await.unwrap();
     let mut late = Box::pin(pool.acquire_timeout(w.ms(100)));
     let mut patient = Box::pin(pool.acquire());

@@ -14,6 +14,9 @@ use watertight::{BoxFuture, Spawner, Timer};
 /// A test that is still busy after a virtual day will never end.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// So many polls without time passing are a loop without end.
+const MANY: usize = 2_000_000;
+
 /// A deterministic single-threaded runtime on a virtual clock. Cloning it makes another handle.
 ///
 /// Time stands still but in [`advance`](Virtual::advance) and, when nothing else can run, in
@@ -34,6 +37,8 @@ struct Core {
     next_id: u64,
     drops_spawned: bool,
     lost_tasks: bool,
+    /// Since time last passed.
+    polls: usize,
     /// Picks the next task at random; without it, first come, first served.
     rng: Option<fastrand::Rng>,
 }
@@ -60,6 +65,7 @@ impl Virtual {
             next_id: 0,
             drops_spawned: false,
             lost_tasks: false,
+            polls: 0,
             rng,
         };
         Virtual {
@@ -130,7 +136,8 @@ impl Virtual {
     ///
     /// # Panics
     ///
-    /// Panics when nothing can ever happen any more, or a virtual day has passed.
+    /// Panics when nothing can ever happen any more, when a virtual day has passed, and when
+    /// tasks keep each other busy without time passing.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&flag));
@@ -171,6 +178,8 @@ impl Virtual {
             let Some(id) = core.pick() else {
                 return false;
             };
+            core.polls += 1;
+            assert!(core.polls < MANY, "this goes round in circles");
             (id, core.tasks.get_mut(&id).and_then(Option::take))
         };
         let Some(mut task) = task else {
@@ -219,7 +228,10 @@ impl Virtual {
                 return false;
             }
             let waker = entry.remove();
-            core.now = core.now.max(at);
+            if at > core.now {
+                core.now = at;
+                core.polls = 0;
+            }
             waker
         };
         waker.wake();

@@ -50,6 +50,7 @@ pub(crate) struct Count {
 struct Books {
     entries: Vec<Entry>,
     connecting: usize,
+    live: usize,
     limit: usize,
     peak: usize,
     managers: usize,
@@ -143,6 +144,7 @@ impl Ledger {
             condemned: false,
             detached: at == At::Detached,
         });
+        books.live += usize::from(at != At::Detached);
         books.note_peak();
         books.entries.len() - 1
     }
@@ -150,21 +152,20 @@ impl Ledger {
     /// The connection moves on. `from` are the states in which that is lawful.
     pub(super) fn pass(&self, id: usize, from: &[At], to: At) {
         let mut books = self.lock();
-        let entry = &mut books.entries[id];
-        let was = std::mem::replace(&mut entry.at, to);
-        let condemned = entry.condemned;
-        entry.closes += usize::from(to == At::Closing);
-        entry.detached = to == At::Detached;
-        let twice = entry.closes > 1;
-        if !from.contains(&was) {
-            books.note(format!("connection {id} went from {was:?} to {to:?}"));
+        let was = books.change(id, |entry| {
+            entry.at = to;
+            entry.closes += usize::from(to == At::Closing);
+            entry.detached = to == At::Detached;
+        });
+        if !from.contains(&was.at) {
+            books.note(format!("connection {id} went from {:?} to {to:?}", was.at));
         }
-        if to == At::Holder && condemned {
+        if to == At::Holder && was.condemned {
             books.note(format!(
                 "connection {id} was lent though its state is unknown"
             ));
         }
-        if twice {
+        if to == At::Closing && was.closes > 0 {
             books.note(format!("connection {id} was closed twice"));
         }
     }
@@ -181,8 +182,8 @@ impl Ledger {
 
     pub(super) fn destroyed(&self, id: usize) {
         let mut books = self.lock();
-        let entry = &mut books.entries[id];
-        if std::mem::replace(&mut entry.at, At::Gone) == At::Gone {
+        let was = books.change(id, |entry| entry.at = At::Gone);
+        if was.at == At::Gone {
             books.note(format!("connection {id} was destroyed twice"));
         }
     }
@@ -216,12 +217,22 @@ impl Books {
         self.violations.push(what);
     }
 
+    /// Changes an entry. Returns what it was.
+    fn change(&mut self, id: usize, change: impl FnOnce(&mut Entry)) -> Entry {
+        let entry = &mut self.entries[id];
+        let was = *entry;
+        change(entry);
+        self.live += usize::from(entry.is_live());
+        self.live -= usize::from(was.is_live());
+        was
+    }
+
     fn count(&self) -> Count {
         let entries = || self.entries.iter();
         Count {
             made: self.entries.len(),
             connecting: self.connecting,
-            live: entries().filter(|entry| entry.is_live()).count(),
+            live: self.live,
             held: entries().filter(|entry| entry.at == At::Holder).count(),
             detached: entries().filter(|entry| entry.detached).count(),
             closed: entries()
@@ -232,8 +243,7 @@ impl Books {
 
     /// Called whenever the number of places taken may have risen.
     fn note_peak(&mut self) {
-        let live = self.entries.iter().filter(|entry| entry.is_live()).count();
-        let taken = self.connecting + live;
+        let taken = self.connecting + self.live;
         if taken > self.limit {
             let limit = self.limit;
             self.note(format!("{taken} places are taken, of {limit}"));
