@@ -293,8 +293,10 @@ impl<M: Manager> Future for Acquire<'_, M> {
                     shared.transition(|state, now, fx| state.advance(now, fx));
                     continue;
                 }
-                Turn::Drive(attempt) => {
-                    entry.driving = Some(shared.connect_task(attempt));
+                Turn::Drive => {
+                    let now = shared.now();
+                    let attempt = shared.state.lock().drive(entry.key, now);
+                    entry.driving = attempt.map(|attempt| shared.connect_task(attempt));
                     continue;
                 }
                 Turn::Wait(due) => due,

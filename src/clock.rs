@@ -207,6 +207,11 @@ impl Clock {
         self.credit = 0;
     }
 
+    /// Somebody read the clock for a reason that is not traffic.
+    pub(crate) fn observe(&mut self, now: Moment) {
+        self.set(now);
+    }
+
     /// There is a new keeper.
     pub(crate) fn keeper_back(&mut self) {
         self.keeper = Keeper::Asleep;

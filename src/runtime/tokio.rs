@@ -109,6 +109,8 @@ impl Timer for TokioRuntime {
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        // To post a sentinel where the end has come is to learn of it.
+        let sentinel = self.end.sentinel(&self.handle);
         // A sleep is driven by the runtime that it belongs to. Whoever is somewhere else should
         // not depend on somebody running this one.
         let here = Handle::try_current();
@@ -120,7 +122,7 @@ impl Timer for TokioRuntime {
         }
         Box::pin(SleepOn {
             sleep: ::tokio::time::sleep_until(at.into()),
-            sentinel: self.end.sentinel(&self.handle),
+            sentinel,
             instead: None,
         })
     }

@@ -60,9 +60,8 @@ pub(crate) enum Turn<C, E> {
     Over(Outcome<C, E>),
     /// It waits on, with another waker: [`leave`](State::leave_waker) it, and look again.
     LeaveWaker,
-    /// A task that should have connected was dropped: run this attempt yourself. Its place is in
-    /// [`Stage::Connecting`].
-    Drive(AttemptId),
+    /// A task that should have connected was dropped: [`drive`](State::drive) an attempt yourself.
+    Drive,
     /// Nobody else goes on: call [`State::advance`], and look again.
     Advance,
     /// Wait on; but call [`State::advance`] at this time, for the keeper is gone and will not.
@@ -263,9 +262,7 @@ impl<C, E> State<C, E> {
             return Turn::Advance;
         }
         if self.driverless > 0 && self.free() > 0 && !self.waiters.get_mut(key).driving {
-            self.waiters.get_mut(key).driving = true;
-            self.driverless -= 1;
-            return Turn::Drive(self.begin_attempt(self.clock.now()));
+            return Turn::Drive;
         }
         Turn::Wait(match self.clock.is_kept() {
             true => Moment::NEVER,
@@ -276,6 +273,16 @@ impl<C, E> State<C, E> {
     /// Replaces a waiter's waker. The old one is to be dropped without the lock.
     pub(crate) fn leave_waker(&mut self, key: usize, waker: Waker) -> Option<Waker> {
         self.waiters.get_mut(key).waker.replace(waker)
+    }
+
+    /// A waiter takes over an attempt to connect. `None` if somebody else was quicker.
+    pub(crate) fn drive(&mut self, key: usize, now: Moment) -> Option<AttemptId> {
+        if self.driverless == 0 || self.free() == 0 {
+            return None;
+        }
+        self.driverless -= 1;
+        self.waiters.get_mut(key).driving = true;
+        Some(self.begin_attempt(now))
     }
 
     /// A waiter's own attempt to connect has come to its end.

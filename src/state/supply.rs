@@ -396,6 +396,7 @@ impl<C, E> State<C, E> {
 
     /// Does what is due at `now`, and says when to come back.
     pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
+        self.clock.observe(now);
         self.expire(now, fx);
         self.pump(now, fx);
         self.next_due(now)

@@ -6,6 +6,7 @@
 mod cancel;
 mod laws;
 mod panics;
+mod regressions;
 mod runtimes;
 mod seed;
 mod support;

@@ -93,6 +93,12 @@ fn served(pool: &mut Pool, key: usize) -> Box<Live<u32>> {
     }
 }
 
+/// A waiter takes over an attempt that lost its task.
+fn drive(pool: &mut Pool, key: usize, ms: u64) -> AttemptId {
+    assert!(matches!(pool.poll_waiter(key, None), Turn::Drive));
+    pool.drive(key, at(ms)).expect("nobody was quicker")
+}
+
 fn give_back(pool: &mut Pool, live: Box<Live<u32>>, ms: u64) -> Fx {
     let (returned, fx) = fx(|fx| pool.returned(live, Verdict::Clean, at(ms), fx));
     assert!(matches!(returned, Returned::Kept), "{returned:?}");
@@ -313,15 +319,11 @@ fn a_lost_connect_is_run_by_a_waiter() {
     );
     assert!(lost.wake.is_some());
     let _ = fx(|fx| pool.advance(at(1), fx));
-    let Turn::Drive(driven) = pool.poll_waiter(first, None) else {
-        panic!("the first is to run it");
-    };
+    let driven = drive(&mut pool, first, 1);
     let _ = fx(|fx| pool.cancel(first, at(2), fx));
     let _ = lose(&mut pool, Stage::Connecting(driven));
     let _ = fx(|fx| pool.advance(at(2), fx));
-    let Turn::Drive(driven) = pool.poll_waiter(second, None) else {
-        panic!("the next is to run it");
-    };
+    let driven = drive(&mut pool, second, 2);
     let from = Stage::Connecting(driven);
     let (rejected, _) = fx(|fx| pool.connected(1, from, at(3), fx));
     assert!(rejected.is_none());
@@ -338,7 +340,7 @@ fn as_many_waiters_are_woken_as_attempts_were_lost() {
     }
     let _ = fx(|fx| pool.advance(at(1), fx));
     for (key, _) in waiting {
-        assert!(matches!(pool.poll_waiter(key, None), Turn::Drive(_)));
+        drive(&mut pool, key, 1);
     }
 }
 

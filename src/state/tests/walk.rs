@@ -133,7 +133,10 @@ impl Walk {
             turn => {
                 self.waiting.push(key);
                 match turn {
-                    Turn::Drive(attempt) => self.connecting.push(attempt),
+                    Turn::Drive => {
+                        let attempt = self.pool.drive(key, at(self.now));
+                        self.connecting.extend(attempt);
+                    }
                     Turn::Advance => {
                         let mut fx = Fx::new();
                         let _ = self.pool.advance(at(self.now), &mut fx);

@@ -1,0 +1,462 @@
+//! Schedules that once broke something, each found by reading the code and thinking of it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use watertight::{Condition, Manager};
+
+use crate::support::{Virtual, World, hang, ok};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A runtime that shuts down drops the refills, one of which had a waiter: no attempt is spawned
+/// in place of one that was just dropped, over and over.
+#[test]
+fn runtime_that_dies_with_refills_under_way_ends_in_no_recursion() {
+    for min_idle in [2, 4, 8] {
+        World::by_hand(|w, runtime| {
+            w.connects().always(hang());
+            let pool = w.pool(|b| b.max_size(10).min_idle(min_idle));
+            let mut waiter = Box::pin(pool.acquire());
+            assert!(poll(waiter.as_mut()).is_pending());
+            runtime.settle();
+            runtime.kill();
+            w.connects().always(ok());
+            drop(runtime.block_on(waiter).unwrap());
+        });
+    }
+}
+
+/// A connect that nobody waits for any more is no reason not to check an idle connection.
+#[test]
+fn waiter_is_served_by_a_check_beside_a_hung_connect() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([ok(), hang()]);
+        let pool = w.pool(|b| b.max_size(2).acquire_timeout(5 * SECOND));
+        let first = runtime.block_on(pool.acquire()).unwrap();
+        let mut second = Box::pin(pool.acquire());
+        assert!(poll(second.as_mut()).is_pending());
+        runtime.settle();
+        drop(first);
+        drop(runtime.block_on(second).unwrap());
+        runtime.advance(2 * SECOND);
+        drop(runtime.block_on(pool.acquire()).unwrap());
+        assert_eq!(w.checks().calls(), 1);
+    });
+}
+
+/// Every attempt that lost its task is passed on at once, not one after the other.
+#[test]
+fn lost_attempts_are_run_side_by_side() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([hang(), hang(), hang(), hang()]);
+        let pool = w.pool(|b| b.max_size(3).connect_timeout(60 * SECOND));
+        let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire())).collect();
+        for waiter in &mut waiters {
+            assert!(poll(waiter.as_mut()).is_pending());
+        }
+        runtime.settle();
+        runtime.kill();
+        // The first waiter's own attempt hangs as well; the others' do not.
+        let mut served = 0;
+        for _ in 0..3 {
+            waiters.retain_mut(|waiter| {
+                let over = poll(waiter.as_mut()).is_ready();
+                served += usize::from(over);
+                !over
+            });
+        }
+        assert_eq!(served, 3);
+    });
+}
+
+/// A waker's destructor panics, while the waiter is given an attempt to run.
+#[test]
+fn panicking_waker_costs_no_place() {
+    struct PanicsWhenDropped;
+    impl Wake for PanicsWhenDropped {
+        fn wake(self: Arc<Self>) {
+            std::mem::forget(self);
+        }
+    }
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("a waker's destructor"));
+        }
+    }
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(2));
+        w.connects().next([hang(), hang()]);
+        let mut first = Box::pin(pool.acquire());
+        let mut second = Box::pin(pool.acquire());
+        let bad = Waker::from(Arc::new(PanicsWhenDropped));
+        assert!(poll(first.as_mut()).is_pending());
+        let mut cx = Context::from_waker(&bad);
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        drop(bad);
+        runtime.kill();
+        drop((first, runtime.block_on(second).unwrap()));
+        drop(runtime.block_on(pool.acquire_many(2)));
+    });
+}
+
+/// A waker that panics is woken by `close`, before the idle connections have been closed.
+#[test]
+fn panicking_waker_does_not_keep_the_pool_from_closing() {
+    struct PanicsWhenWoken;
+    impl Wake for PanicsWhenWoken {
+        fn wake(self: Arc<Self>) {
+            std::panic::resume_unwind(Box::new("a waker"));
+        }
+    }
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        drop(runtime.block_on(pool.acquire()).unwrap());
+        let waker = Waker::from(Arc::new(PanicsWhenWoken));
+        let mut closed = Box::pin(pool.closed());
+        let mut cx = Context::from_waker(&waker);
+        assert!(closed.as_mut().poll(&mut cx).is_pending());
+        runtime.block_on(pool.close());
+        assert!(poll(closed.as_mut()).is_ready());
+    });
+}
+
+/// After a runtime's death another takes over: one maintenance task is enough.
+#[test]
+fn revived_pool_has_one_keeper() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        runtime.kill();
+        runtime.drop_spawned(false);
+        let mut crowd: Vec<_> = (0..50).map(|_| Box::pin(pool.acquire())).collect();
+        for waiter in &mut crowd {
+            assert!(poll(waiter.as_mut()).is_pending());
+        }
+        runtime.settle();
+        assert_eq!(runtime.tasks(), 1, "the keeper");
+        drop((crowd, held));
+    });
+}
+
+/// Whatever makes a pool warm ends the wait for it: a shrink, a return.
+#[test]
+fn fill_ends_when_the_pool_is_as_warm_as_it_can_be() {
+    World::by_hand(|w, runtime| {
+        w.connects().always(hang());
+        let pool = w.pool(|b| b.max_size(2).min_idle(2));
+        let mut filling = Box::pin(pool.fill());
+        assert!(poll(filling.as_mut()).is_pending());
+        runtime.settle();
+        pool.resize(0);
+        runtime.block_on(filling).unwrap();
+    });
+    World::by_hand(|w, runtime| {
+        w.connects().next([ok(), hang()]);
+        let pool = w.pool(|b| b.max_size(3).min_idle(1));
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        let mut filling = Box::pin(pool.fill());
+        assert!(poll(filling.as_mut()).is_pending());
+        drop(held);
+        runtime.block_on(filling).unwrap();
+    });
+}
+
+/// Nobody runs a refill on a dead runtime but the one who asks for it.
+#[test]
+fn fill_works_on_a_dead_runtime() {
+    let runtime = Virtual::new();
+    runtime.drop_spawned(true);
+    World::by_hand_on(runtime, |w, runtime| {
+        let pool = w.pool(|b| b.max_size(3).min_idle(2));
+        runtime.block_on(pool.fill()).unwrap();
+        assert_eq!(pool.status().idle, 2);
+    });
+}
+
+/// A pool that was made larger has room for all its returns.
+#[test]
+fn return_queue_grows_with_the_pool() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        pool.resize(20);
+        let mut held = runtime.block_on(pool.acquire_many(20));
+        for conn in &mut held {
+            conn.condition = Condition::Dirty;
+        }
+        drop(held);
+        runtime.settle();
+        assert_eq!(pool.status().idle, 20);
+    });
+}
+
+/// A shrink spares what is there and lets go what may never be.
+#[test]
+fn shrink_prefers_idle_connections_to_hung_connects() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([ok(), ok(), hang(), hang()]);
+        let pool = w.pool(|b| b.max_size(4).acquire_timeout(SECOND));
+        let held = runtime.block_on(pool.acquire_many(2));
+        let mut more = [Box::pin(pool.acquire()), Box::pin(pool.acquire())];
+        for waiter in &mut more {
+            assert!(poll(waiter.as_mut()).is_pending());
+        }
+        runtime.settle();
+        drop(more);
+        drop(held);
+        pool.resize(2);
+        assert_eq!(pool.status().idle, 2);
+        drop(runtime.block_on(pool.acquire_many(2)));
+    });
+}
+
+/// Thousands of stale connections on a dead runtime are not checked on the stack, one above the
+/// other.
+#[test]
+fn dead_runtime_with_many_stale_connections_ends_in_no_recursion() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(3000));
+        drop(runtime.block_on(pool.acquire_many(3000)));
+        runtime.kill();
+        runtime.advance(2 * SECOND);
+        drop(runtime.block_on(pool.acquire()).unwrap());
+    });
+}
+
+/// A hand-off after the deadline is no hand-off, however late the runtime is.
+#[test]
+fn nobody_is_served_after_the_deadline_however_late_the_runtime_is() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1).acquire_timeout(2 * SECOND));
+        for _ in 0..100 {
+            drop(runtime.block_on(pool.acquire()).unwrap());
+        }
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        runtime.stall(3 * SECOND);
+        drop(held);
+        let Poll::Ready(Err(error)) = poll(waiter.as_mut()) else {
+            panic!("served after its deadline");
+        };
+        assert!(error.is_timed_out());
+    });
+}
+
+/// A caller that was answered too late, and went away without looking, still timed out.
+#[test]
+fn late_caller_that_never_looks_counts_as_timed_out() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        let mut waiter = Box::pin(pool.acquire_timeout(SECOND));
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.stall(2 * SECOND);
+        drop(held);
+        drop(waiter);
+        assert_eq!(pool.statistics().timeouts.total(), 1);
+        assert_eq!(pool.statistics().cancellations, 0);
+    });
+}
+
+#[cfg(feature = "tokio")]
+mod on_tokio {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::Instant;
+
+    use futures_lite::future::block_on;
+    use tokio::runtime::{Builder, Runtime};
+    use watertight::{
+        Backoff, Blocking, BlockingManager, ConnectPolicy, Pool, PooledConnection, SyncPool,
+    };
+
+    use super::*;
+
+    fn current_thread() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    async fn trivial() -> std::io::Result<u8> {
+        Ok(0)
+    }
+
+    #[test]
+    fn tokio_runtime_that_shuts_down_with_refills_under_way_ends_in_no_recursion() {
+        for _ in 0..3 {
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            let down = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&down);
+            let pool = runtime.block_on(async {
+                let connect = move || {
+                    let down = flag.load(Ordering::SeqCst);
+                    async move {
+                        match down {
+                            true => trivial().await,
+                            false => std::future::pending().await,
+                        }
+                    }
+                };
+                Pool::from_fn(connect).max_size(10).min_idle(4).build()
+            });
+            let pool = pool.unwrap();
+            let handle = pool.clone();
+            let waiter = thread::spawn(move || block_on(handle.acquire()).map(drop));
+            while pool.status().waiting == 0 {
+                thread::yield_now();
+            }
+            down.store(true, Ordering::SeqCst);
+            drop(runtime);
+            waiter.join().unwrap().unwrap();
+        }
+    }
+
+    /// The pool's runtime is there, but nobody runs it.
+    #[test]
+    fn deadline_holds_although_the_pools_runtime_stands_still() {
+        let still = current_thread();
+        let pool = still.block_on(async { Pool::from_fn(trivial).max_size(1).build().unwrap() });
+        let elsewhere = current_thread();
+        let limit = Duration::from_millis(50);
+        let error = elsewhere.block_on(pool.acquire_timeout(limit)).unwrap_err();
+        assert!(error.is_timed_out());
+        let error = block_on(pool.acquire_timeout(limit)).unwrap_err();
+        assert!(error.is_timed_out());
+    }
+
+    /// A paused clock stands still for ever once its runtime is gone. The pool's goes on.
+    #[test]
+    fn deadline_holds_although_the_clock_was_paused_when_its_runtime_ended() {
+        let paused = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (pool, _held) = paused.block_on(async {
+            let pool = Pool::from_fn(trivial).max_size(1).build().unwrap();
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            let held = pool.acquire().await.unwrap();
+            (pool, held)
+        });
+        drop(paused);
+        let start = Instant::now();
+        let limit = Duration::from_millis(100);
+        let error = current_thread()
+            .block_on(pool.acquire_timeout(limit))
+            .unwrap_err();
+        assert!(error.is_timed_out());
+        assert!(start.elapsed() >= limit && start.elapsed() < 20 * SECOND);
+    }
+
+    #[test]
+    fn grace_period_holds_on_the_only_thread() {
+        let runtime = current_thread();
+        runtime.block_on(async {
+            let pool = Pool::from_fn(trivial).max_size(1).build().unwrap();
+            let held = pool.acquire().await.unwrap();
+            let left = pool.sync().close_within(Duration::from_millis(50));
+            assert_eq!(left, 1);
+            drop(held);
+        });
+    }
+
+    #[test]
+    fn closed_pool_leaves_no_task_behind_while_a_handle_lives() {
+        let runtime = current_thread();
+        runtime.block_on(async {
+            let pool = Pool::from_fn(trivial).max_size(2).build().unwrap();
+            let held = pool.acquire().await.unwrap();
+            drop(pool.acquire().await.unwrap());
+            PooledConnection::discard(held);
+            pool.close().await;
+            let tasks = || {
+                tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks()
+            };
+            for _ in 0..1000 {
+                if tasks() == 0 {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(tasks(), 0);
+            drop(pool);
+        });
+    }
+
+    /// Slow to connect, and keeps count.
+    #[derive(Default)]
+    struct Slow {
+        made: AtomicUsize,
+        closed: Arc<AtomicUsize>,
+        connecting: AtomicUsize,
+        most: Arc<AtomicUsize>,
+    }
+
+    impl BlockingManager for Slow {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        fn connect(&self) -> std::io::Result<()> {
+            let connecting = self.connecting.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(connecting, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(150));
+            self.connecting.fetch_sub(1, Ordering::SeqCst);
+            self.made.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn close(&self, (): ()) {
+            self.closed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A blocking connect that outlives its time-out goes on; the next attempt takes it over, and
+    /// what nobody wants is closed.
+    #[test]
+    fn blocking_connects_that_time_out_do_not_pile_up() {
+        let slow = Slow::default();
+        let (closed, most) = (Arc::clone(&slow.closed), Arc::clone(&slow.most));
+        let ms = Duration::from_millis;
+        let pool = SyncPool::builder(Blocking::new(slow))
+            .max_size(1)
+            .connect_timeout(ms(40))
+            .connect_policy(ConnectPolicy::Retry(Backoff::new(ms(10), ms(20))))
+            .build()
+            .unwrap();
+        // Three or four attempts wait for one call, between them; the last of them gets it.
+        drop(pool.acquire().unwrap());
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+        pool.as_async().retain(|_, _| false);
+        while closed.load(Ordering::SeqCst) < 1 {
+            thread::yield_now();
+        }
+        // Given up on for good: closed by the call itself.
+        assert!(pool.acquire_timeout(ms(20)).unwrap_err().is_timed_out());
+        pool.close();
+        let manager = pool.as_async().manager().get_ref();
+        while closed.load(Ordering::SeqCst) < manager.made.load(Ordering::SeqCst)
+            || manager.connecting.load(Ordering::SeqCst) > 0
+        {
+            thread::yield_now();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    /// `Manager` is implemented through the adapter.
+    fn _blocking_is_a_manager(blocking: Blocking<Slow>) -> impl Manager {
+        blocking
+    }
+}
