@@ -123,8 +123,9 @@ impl<M: Manager, P> Builder<M, P> {
     ///
     /// It counts from the last return; checks do not renew it. While the pool is busy its clock is
     /// read once a *tick* (a second, or a tenth of the shortest of this, `max_lifetime` and the
-    /// age in `check_policy`, whichever is less), so a connection may be closed late by one tick,
-    /// never early.
+    /// age in `check_policy`, whichever is less), so a connection may be closed late by one tick.
+    /// It is never closed early, as long as the runtime is not late by more than a tick to run the
+    /// pool's maintenance, because something blocks it.
     pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.set(|config| config.idle_timeout = limit)
@@ -136,7 +137,7 @@ impl<M: Manager, P> Builder<M, P> {
     /// An idle one is closed at that age, a lent one when it comes back, and none is lent that is
     /// older. On a runtime that is late to run the pool's maintenance by more than a tick (see
     /// [`idle_timeout`](Builder::idle_timeout)), because something blocks it, one may be lent
-    /// late by that much.
+    /// late by that much. With a paused clock, let the maintenance run (yield once) after advancing it.
     pub fn max_lifetime(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.set(|config| config.max_lifetime = limit)

@@ -11,8 +11,8 @@ use crate::error::BuildError;
 pub enum CheckPolicy {
     /// Every time.
     Always,
-    /// If it has been idle for at least this long. The age is coarse: a check may come late by
-    /// one tick (see [`idle_timeout`](crate::Builder::idle_timeout)).
+    /// If it has been idle for longer than this. The age is coarse: a check may come late by one
+    /// tick (see [`idle_timeout`](crate::Builder::idle_timeout)).
     IdleFor(Duration),
     /// Not at all.
     Never,

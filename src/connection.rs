@@ -40,7 +40,8 @@ impl<M: Manager> PooledConnection<M> {
         }
     }
 
-    /// Takes the connection out of the pool for good. Its place is free at once.
+    /// Takes the connection out of the pool for good. Its place is free at once, even before this
+    /// returns.
     pub fn detach(mut conn: Self) -> M::Connection {
         let Some(Loan { live, shared }) = conn.loan.take() else {
             unreachable!("{EMPTY}")

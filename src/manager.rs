@@ -62,8 +62,10 @@ pub trait Manager: Send + Sync + Sized + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The pool drops this future at its time-out and when its runtime shuts down, never because
-    /// a caller lost interest. Whatever it has half made must go with it.
+    /// The pool drops this future at its time-out and when its runtime shuts down, not because a
+    /// caller lost interest (unless the runtime is gone: then those who wait run it themselves).
+    /// Whatever it has half made must go with it: what cannot be undone by being dropped, a child
+    /// process that wants to be reaped, say, belongs in a value whose `Drop` sees to it.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
 
     /// Asks an idle connection whether it is fit to be lent again; by default it is.

@@ -61,7 +61,8 @@ pub struct Statistics {
     pub waits: u64,
     /// Calls whose deadline passed, by what they were waiting for.
     pub timeouts: Timeouts,
-    /// Calls that waited and were dropped by their caller.
+    /// Calls that waited and were dropped by their caller before they saw an answer. One that was
+    /// never polled has not begun to wait.
     pub cancellations: u64,
     /// Connections made.
     pub connects: u64,

@@ -21,6 +21,11 @@ use crate::primitives::{Arc, Mutex, OnceLock, Weak, contain};
 /// has shut down, tasks are dropped unpolled (the pool copes, see [`Spawner::spawn`]) and what is
 /// left to wait for is waited for on a plain timer thread.
 ///
+/// Two things about a shutdown: a timer that is polled in the very instant of it panics inside
+/// tokio, which the pool contains, so with `panic = "abort"` let a pool's waiters end before its
+/// runtime does. And whoever waits outside the pool's runtime is timed by that thread as well, so
+/// his deadline holds even if nobody runs the runtime.
+///
 /// The clock is tokio's, so `tokio::time::pause` holds a pool's time-outs as it does all others.
 #[derive(Clone)]
 pub struct TokioRuntime {

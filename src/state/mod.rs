@@ -37,27 +37,30 @@
 //! 8. A transition in which a task was lost spawns none; it leaves the pool stranded, and wakes
 //!    the first waiter to go on.
 
+mod effects;
 mod flow;
+mod outcomes;
 mod supply;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
 use crate::attempts::{AttemptId, Attempts};
 use crate::clock::{Clock, Moment};
 use std::time::Instant;
 
 use crate::config::{CheckPolicy, Config, IdleOrder};
-use crate::error::{ConnectError, Phase};
+use crate::error::Phase;
 use crate::manager::Metrics;
 use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
 
+pub(crate) use effects::{Effects, Outcome};
 pub(crate) use flow::{Join, Lend, Missed, Returned, TimeOut, Turn, Verdict};
-pub(crate) use supply::Warmth;
+pub(crate) use upkeep::Warmth;
 
 /// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
 #[derive(Debug)]
@@ -132,69 +135,6 @@ impl Stages {
         let count = self.count_mut(stage);
         debug_assert!(*count > 0, "nothing is {stage:?}");
         *count = count.saturating_sub(1);
-    }
-}
-
-/// How it ended for a waiter.
-#[derive(Debug)]
-pub(crate) enum Outcome<C, E> {
-    Connection(Box<Live<C>>),
-    Failed(ConnectError<E>),
-    /// It was its turn, but its deadline had passed.
-    Late {
-        phase: Phase,
-        since: Moment,
-    },
-    Closed,
-}
-
-/// What is to be done once the lock is released.
-#[derive(Debug)]
-#[must_use = "the state has changed already: what follows from it must be done"]
-pub(crate) struct Effects<C, E> {
-    /// The first waker, apart so that a hand-off allocates nothing.
-    pub(crate) wake: Option<Waker>,
-    pub(crate) wake_more: Vec<Waker>,
-    /// Connections to close. Their places are in [`Stage::Closing`].
-    pub(crate) close: Vec<(Box<Live<C>>, CloseReason)>,
-    /// Connections to check. Their places are in [`Stage::Checking`].
-    pub(crate) check: Vec<(Box<Live<C>>, AttemptId)>,
-    /// Attempts to connect to begin. Their places are in [`Stage::Connecting`].
-    pub(crate) connect: Vec<AttemptId>,
-    /// Something is due before the keeper wakes.
-    pub(crate) nudge: bool,
-    /// Somebody waits, and the keeper is gone.
-    pub(crate) revive: bool,
-    /// An attempt to connect has come to an end.
-    pub(crate) progress: bool,
-    /// The pool is closed, and the last place has been given back.
-    pub(crate) drained: bool,
-    /// Errors that were replaced: the user's destructor must not run under the lock.
-    pub(crate) garbage: Option<ConnectError<E>>,
-}
-
-impl<C, E> Effects<C, E> {
-    pub(crate) fn new() -> Self {
-        Effects {
-            wake: None,
-            wake_more: Vec::new(),
-            close: Vec::new(),
-            check: Vec::new(),
-            connect: Vec::new(),
-            nudge: false,
-            revive: false,
-            progress: false,
-            drained: false,
-            garbage: None,
-        }
-    }
-
-    fn wake(&mut self, waker: Option<Waker>) {
-        match waker {
-            Some(waker) if self.wake.is_none() => self.wake = Some(waker),
-            Some(waker) => self.wake_more.push(waker),
-            None => {}
-        }
     }
 }
 

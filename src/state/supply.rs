@@ -1,15 +1,14 @@
-//! Where connections come from and where they go: serving the queue, connecting, checking,
-//! ageing, growing, shrinking, closing.
+//! Bringing supply and demand together: serving the queue, and beginning checks and connects.
 
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
 use crate::config::ConnectPolicy;
-use crate::error::{ConnectError, Phase};
+use crate::error::Phase;
 use crate::status::CloseReason;
 
 /// A connection that cannot be kept, and why. Its place is in [`Stage::Closing`].
-type Rejected<C> = Option<(Box<Live<C>>, CloseReason)>;
+pub(super) type Rejected<C> = Option<(Box<Live<C>>, CloseReason)>;
 
 impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
@@ -32,7 +31,7 @@ impl<C, E> State<C, E> {
 
     /// A task was lost, and with it what it was to do. As `pump`, but spawns nothing: a runtime
     /// that drops one task is likely to drop the next, in the middle of being given it.
-    fn pump_without_spawning(&mut self, fx: &mut Effects<C, E>) {
+    pub(super) fn pump_without_spawning(&mut self, fx: &mut Effects<C, E>) {
         if self.closed {
             fx.drained |= self.size() == 0;
         } else if !self.waiters.is_empty() {
@@ -43,7 +42,7 @@ impl<C, E> State<C, E> {
         self.check();
     }
 
-    fn wake_first(&mut self, fx: &mut Effects<C, E>) {
+    pub(super) fn wake_first(&mut self, fx: &mut Effects<C, E>) {
         let first = self.waiters.first_mut();
         let waker = first.and_then(|first| first.waker.take());
         fx.wake(waker);
@@ -88,7 +87,7 @@ impl<C, E> State<C, E> {
         }
     }
 
-    fn grant(&mut self, key: usize, mut live: Box<Live<C>>, fx: &mut Effects<C, E>) {
+    pub(super) fn grant(&mut self, key: usize, mut live: Box<Live<C>>, fx: &mut Effects<C, E>) {
         live.uses += 1;
         self.stages.enter(Stage::Lent);
         let waker = self.waiters.resolve(key, Outcome::Connection(live));
@@ -96,7 +95,7 @@ impl<C, E> State<C, E> {
     }
 
     /// The first waiter whose deadline has not passed. Those before it learn that they are late.
-    fn pop_live_waiter(
+    pub(super) fn pop_live_waiter(
         &mut self,
         now: Moment,
         phase: Phase,
@@ -116,7 +115,7 @@ impl<C, E> State<C, E> {
         }
     }
 
-    fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
+    pub(super) fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
         let id = self.attempts.begin(now);
         self.stages.enter(Stage::Checking(Some(id)));
         fx.check.push((live, id));
@@ -130,7 +129,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Leaves a stage, and ends the attempt that it was.
-    fn leave(&mut self, stage: Stage, succeeded_at: Option<Moment>) {
+    pub(super) fn leave(&mut self, stage: Stage, succeeded_at: Option<Moment>) {
         self.stages.leave(stage);
         if let Stage::Connecting(id) | Stage::Checking(Some(id)) = stage {
             self.attempts.end(id, succeeded_at);
@@ -138,7 +137,7 @@ impl<C, E> State<C, E> {
     }
 
     /// How many more attempts to connect there should be: for those who wait, and to refill.
-    fn wanted_connects(&self, now: Moment) -> (usize, usize) {
+    pub(super) fn wanted_connects(&self, now: Moment) -> (usize, usize) {
         let under_way = self.attempts.promising(now) + self.driverless;
         let waiting = self.waiters.len();
         let unserved = waiting.saturating_sub(under_way);
@@ -228,7 +227,7 @@ impl<C, E> State<C, E> {
         None
     }
 
-    fn reject(&mut self, live: Box<Live<C>>, reason: CloseReason) -> Rejected<C> {
+    pub(super) fn reject(&mut self, live: Box<Live<C>>, reason: CloseReason) -> Rejected<C> {
         self.stages.enter(Stage::Closing);
         Some((live, reason))
     }
@@ -248,7 +247,7 @@ impl<C, E> State<C, E> {
         }
     }
 
-    fn admit(&mut self, connection: C, now: Moment) -> Box<Live<C>> {
+    pub(super) fn admit(&mut self, connection: C, now: Moment) -> Box<Live<C>> {
         let lifetime = self.config.draw_lifetime(&mut self.rng);
         let live = Live {
             connection,
@@ -264,315 +263,4 @@ impl<C, E> State<C, E> {
         self.next_turn += 1;
         Box::new(live)
     }
-
-    /// An attempt to connect succeeded.
-    pub(crate) fn connected(
-        &mut self,
-        connection: C,
-        from: Stage,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) -> Rejected<C> {
-        self.leave(from, Some(now));
-        self.statistics.connects += 1;
-        fx.progress = true;
-        self.retry.succeeded(self.attempts.next());
-        let live = self.admit(connection, now);
-        let rejected = self.supply(live, true, Phase::Connect, now, fx);
-        self.pump(now, fx);
-        rejected
-    }
-
-    /// Somebody brings a connection of his own. It comes back if there is no place for it.
-    pub(crate) fn adopt(
-        &mut self,
-        connection: C,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) -> Result<(), C> {
-        let wanted = !self.waiters.is_empty() || self.has_room_for_idle();
-        if self.closed || self.free() == 0 || !wanted {
-            return Err(connection);
-        }
-        let live = self.admit(connection, now);
-        if let Some((live, _)) = self.supply(live, true, Phase::Wait, now, fx) {
-            // Those who waited were all late.
-            self.stages.leave(Stage::Closing);
-            return Err(live.connection);
-        }
-        self.statistics.adopted += 1;
-        self.pump(now, fx);
-        Ok(())
-    }
-
-    /// An attempt to connect failed.
-    pub(crate) fn connect_failed(
-        &mut self,
-        from: Stage,
-        error: ConnectError<E>,
-        permanent: bool,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) {
-        self.leave(from, None);
-        self.statistics.failed_connects += 1;
-        fx.progress = true;
-        let hopeless = permanent && self.live() == 0;
-        if hopeless {
-            while self.fail_first_waiter(&error, fx) {}
-        } else if self.config.connect_policy == ConnectPolicy::FailFast {
-            self.fail_first_waiter(&error, fx);
-        }
-        // Kept as the last error, so dropping a clone above was never the last.
-        if let Stage::Connecting(id) = from {
-            let next = self.attempts.next();
-            fx.garbage = self.retry.failed(id, next, error, now, &mut self.rng);
-        }
-        self.pump(now, fx);
-    }
-
-    fn fail_first_waiter(&mut self, error: &ConnectError<E>, fx: &mut Effects<C, E>) -> bool {
-        let Some(key) = self.waiters.pop() else {
-            return false;
-        };
-        let waker = self.waiters.resolve(key, Outcome::Failed(error.clone()));
-        fx.wake(waker);
-        true
-    }
-
-    /// A check or recycling succeeded, or nothing was found against it by `retain`.
-    pub(crate) fn passed(
-        &mut self,
-        mut live: Box<Live<C>>,
-        from: Stage,
-        verified: bool,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) -> Rejected<C> {
-        self.leave(from, verified.then_some(now));
-        if verified {
-            live.fit_at = now;
-        }
-        // Freshly recycled is not freshly checked, which matters to those who always check.
-        let checked = verified && from != Stage::Recycling;
-        let rejected = self.supply(live, checked, Phase::Check, now, fx);
-        self.pump(now, fx);
-        rejected
-    }
-
-    /// A place goes on to [`Stage::Closing`].
-    pub(crate) fn condemned(&mut self, from: Stage, now: Moment, fx: &mut Effects<C, E>) {
-        self.leave(from, None);
-        self.stages.enter(Stage::Closing);
-        self.pump(now, fx);
-    }
-
-    /// A place comes back without more news than that: its connection is closed, or was lost with
-    /// the task that held it.
-    pub(crate) fn given_back(
-        &mut self,
-        stage: Stage,
-        reason: CloseReason,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) {
-        self.leave(stage, None);
-        fx.progress = true;
-        match stage {
-            Stage::Closing | Stage::Lent => {
-                self.statistics.closes.count(reason);
-                return self.pump(now, fx);
-            }
-            Stage::Checking(_) | Stage::Recycling => self.statistics.closes.count(reason),
-            // Somebody who waits is to run it instead; a mere refill is tried again later.
-            Stage::Connecting(_) if self.driverless < self.waiters.len() => self.driverless += 1,
-            Stage::Connecting(_) => {
-                self.refill_after = now.after(self.config.backoff().first());
-                self.note_due(self.refill_after, fx);
-            }
-        }
-        self.pump_without_spawning(fx);
-    }
-
-    /// Does what is due at `now`, and says when to come back.
-    pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
-        self.clock.observe(now);
-        self.expire(now, fx);
-        self.pump(now, fx);
-        self.next_due(now)
-    }
-
-    /// [`advance`](State::advance), by the maintenance task: keeps the coarse time as well.
-    pub(crate) fn keep(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
-        let tick = self.clock.keep(now);
-        let due = self.advance(now, fx);
-        fx.nudge = false;
-        self.keeper_until = tick.min(due);
-        self.keeper_until
-    }
-
-    /// True if the maintenance task, asleep until then, should look now.
-    pub(crate) fn wants_keeper_before(&self, until: Moment) -> bool {
-        self.closed || self.keeper_until < until
-    }
-
-    /// The maintenance task is gone: waiters must look after what is due.
-    pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
-        self.clock.keeper_gone();
-        self.wake_first(fx);
-    }
-
-    /// Asks for a new keeper, if the last one is gone. From now on it counts as there; should it
-    /// be dropped as well, [`keeper_gone`](State::keeper_gone) says so.
-    pub(super) fn revive(&mut self, fx: &mut Effects<C, E>) {
-        if !self.clock.is_kept() && !self.closed {
-            self.clock.keeper_back();
-            fx.revive = true;
-        }
-    }
-
-    pub(crate) fn is_kept(&self) -> bool {
-        self.clock.is_kept()
-    }
-
-    /// When something will be due, given that nothing else happens.
-    pub(super) fn next_due(&self, now: Moment) -> Moment {
-        if self.closed {
-            return Moment::NEVER;
-        }
-        let retry = match self.wanted_connects(now) {
-            (0, 0) => Moment::NEVER,
-            (0, _) if now < self.refill_after => self.refill_after,
-            _ => self.retry.due(),
-        };
-        let overdue = match self.waiters.is_empty() {
-            true => Moment::NEVER,
-            false => self.attempts.next_overdue(now),
-        };
-        let first = retry.min(overdue).min(self.idle_due());
-        let expiries = self.idle.iter().map(|live| live.expires_at);
-        expiries.fold(first, Moment::min)
-    }
-
-    /// When the connection that has been idle longest has been so for too long.
-    fn idle_due(&self) -> Moment {
-        let surplus = self.idle.len() > self.min_idle();
-        match self.idle.front().filter(|_| surplus) {
-            Some(oldest) => oldest.idle_since.after_any(self.config.idle_timeout),
-            None => Moment::NEVER,
-        }
-    }
-
-    /// Closes idle connections whose time is over.
-    fn expire(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        let mut index = 0;
-        while let Some(live) = self.idle.get(index) {
-            if live.expires_at <= now {
-                if let Some(live) = self.take_idle(index) {
-                    self.condemn(live, CloseReason::Lifetime, fx);
-                }
-            } else {
-                index += 1;
-            }
-        }
-        while self.idle_due() <= now {
-            if let Some(live) = self.idle.pop_front() {
-                self.condemn(live, CloseReason::Idle, fx);
-            }
-        }
-    }
-
-    /// Changes the number of places.
-    pub(crate) fn resize(&mut self, max_size: usize, now: Moment, fx: &mut Effects<C, E>) {
-        self.config.max_size = max_size;
-        while self.is_surplus() {
-            let Some(live) = self.idle.pop_front() else {
-                break;
-            };
-            self.condemn(live, CloseReason::Resize, fx);
-        }
-        fx.progress = true;
-        self.pump(now, fx);
-    }
-
-    /// Begins to close: nobody is served any more.
-    pub(crate) fn close(&mut self, fx: &mut Effects<C, E>) {
-        self.closed = true;
-        while let Some(key) = self.waiters.pop() {
-            let waker = self.waiters.resolve(key, Outcome::Closed);
-            fx.wake(waker);
-        }
-        while let Some(live) = self.idle.pop_front() {
-            self.condemn(live, CloseReason::Shutdown, fx);
-        }
-        self.driverless = 0;
-        fx.nudge = true;
-        fx.progress = true;
-        fx.drained = self.size() == 0;
-    }
-
-    /// The idle connections, by their numbers.
-    pub(crate) fn idle_ids(&self) -> Vec<u64> {
-        self.idle.iter().map(|live| live.id).collect()
-    }
-
-    /// Takes an idle connection aside to be looked at. Its place is in [`Stage::Checking`].
-    pub(crate) fn borrow_idle(&mut self, id: u64) -> Option<Box<Live<C>>> {
-        let index = self.idle.iter().position(|live| live.id == id)?;
-        let live = self.take_idle(index)?;
-        self.stages.enter(Stage::Checking(None));
-        Some(live)
-    }
-
-    /// A call to `fill` begins: sees to the idle ones now, even if the schedule has a long delay.
-    pub(crate) fn begin_fill(&mut self, now: Moment, fx: &mut Effects<C, E>) -> u64 {
-        self.fillers += 1;
-        self.hurry(now, fx);
-        self.statistics.failed_connects
-    }
-
-    /// A call to `fill` is over.
-    pub(crate) fn end_fill(&mut self) {
-        self.fillers -= 1;
-    }
-
-    /// Sees to the idle ones now.
-    pub(crate) fn hurry(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        self.retry.bring_forward();
-        self.revive(fx);
-        self.pump(now, fx);
-    }
-
-    /// How warm the pool is, to a call of `fill` that began when so many attempts had failed.
-    pub(crate) fn warmth(&mut self, failed_before: u64, now: Moment) -> Warmth<E> {
-        if self.closed {
-            return Warmth::Closed;
-        }
-        let ready = self.idle.len() + self.stages.recycling + self.stages.checking;
-        let coming = self.stages.connecting + self.driverless;
-        if ready >= self.min_idle() || (coming == 0 && self.free() == 0) {
-            return Warmth::Warm;
-        }
-        if self.statistics.failed_connects > failed_before {
-            if let Some(error) = self.retry.last_error() {
-                return Warmth::Failed(error.clone());
-            }
-        }
-        if !self.clock.is_kept() && ready + coming < self.min_idle() && self.free() > 0 {
-            return Warmth::Drive(self.begin_attempt(now));
-        }
-        Warmth::Cold
-    }
-}
-
-/// What [`State::warmth`] finds.
-#[derive(Debug)]
-pub(crate) enum Warmth<E> {
-    /// As many idle as should be, or no place for more.
-    Warm,
-    Cold,
-    /// There is no keeper to see to it: run this attempt to connect yourself.
-    Drive(AttemptId),
-    Failed(ConnectError<E>),
-    Closed,
 }

@@ -10,7 +10,10 @@ use std::time::Duration;
 use super::*;
 use crate::backoff::Backoff;
 use crate::config::ConnectPolicy;
+use crate::error::ConnectError;
 
+// Boxed, as everywhere in the pool.
+type Conn = Box<Live<u32>>;
 type Pool = State<u32, &'static str>;
 type Fx = Effects<u32, &'static str>;
 
@@ -106,7 +109,7 @@ fn give_back(pool: &mut Pool, live: Box<Live<u32>>, ms: u64) -> Fx {
 }
 
 /// A pool with this many lent connections, numbered from 1.
-fn lent(pool: &mut Pool, number: u32) -> Vec<Box<Live<u32>>> {
+fn lent(pool: &mut Pool, number: u32) -> Vec<Conn> {
     (1..=number)
         .map(|id| {
             let (key, fx) = wait(pool, 0, 1_000_000);

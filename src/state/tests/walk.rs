@@ -22,10 +22,10 @@ struct Walk {
     made: u32,
     gone: u32,
     connecting: Vec<AttemptId>,
-    checking: Vec<(Box<Live<u32>>, AttemptId)>,
-    recycling: Vec<Box<Live<u32>>>,
-    closing: Vec<(Box<Live<u32>>, CloseReason)>,
-    held: Vec<Box<Live<u32>>>,
+    checking: Vec<(Conn, AttemptId)>,
+    recycling: Vec<Conn>,
+    closing: Vec<(Conn, CloseReason)>,
+    held: Vec<Conn>,
     waiting: Vec<usize>,
 }
 

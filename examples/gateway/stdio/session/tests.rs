@@ -13,7 +13,10 @@ use super::*;
 
 /// What the server was sent, and what it will print; then it is silent.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<(Vec<u8>, VecDeque<Vec<u8>>)>>);
+struct Script(Arc<Mutex<Lines>>);
+
+/// What was written, and what will be read.
+type Lines = (Vec<u8>, VecDeque<Vec<u8>>);
 
 struct Scripted {
     stdin: Script,

@@ -1,0 +1,140 @@
+//! What tasks report: an attempt to connect, a check, a recycling or a close has come to its end,
+//! or was lost.
+
+use super::supply::Rejected;
+use super::{Effects, Live, Outcome, Stage, State};
+use crate::clock::Moment;
+use crate::config::ConnectPolicy;
+use crate::error::{ConnectError, Phase};
+use crate::status::CloseReason;
+
+impl<C, E> State<C, E> {
+    /// An attempt to connect succeeded.
+    pub(crate) fn connected(
+        &mut self,
+        connection: C,
+        from: Stage,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) -> Rejected<C> {
+        self.leave(from, Some(now));
+        self.statistics.connects += 1;
+        fx.progress = true;
+        self.retry.succeeded(self.attempts.next());
+        let live = self.admit(connection, now);
+        let rejected = self.supply(live, true, Phase::Connect, now, fx);
+        self.pump(now, fx);
+        rejected
+    }
+
+    /// Somebody brings a connection of his own. It comes back if there is no place for it.
+    pub(crate) fn adopt(
+        &mut self,
+        connection: C,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) -> Result<(), C> {
+        let wanted = !self.waiters.is_empty() || self.has_room_for_idle();
+        if self.closed || self.free() == 0 || !wanted {
+            return Err(connection);
+        }
+        let live = self.admit(connection, now);
+        if let Some((live, _)) = self.supply(live, true, Phase::Wait, now, fx) {
+            // Those who waited were all late.
+            self.stages.leave(Stage::Closing);
+            return Err(live.connection);
+        }
+        self.statistics.adopted += 1;
+        self.pump(now, fx);
+        Ok(())
+    }
+
+    /// An attempt to connect failed.
+    pub(crate) fn connect_failed(
+        &mut self,
+        from: Stage,
+        error: ConnectError<E>,
+        permanent: bool,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        self.leave(from, None);
+        self.statistics.failed_connects += 1;
+        fx.progress = true;
+        let hopeless = permanent && self.live() == 0;
+        if hopeless {
+            while self.fail_first_waiter(&error, fx) {}
+        } else if self.config.connect_policy == ConnectPolicy::FailFast {
+            self.fail_first_waiter(&error, fx);
+        }
+        // Kept as the last error, so dropping a clone above was never the last.
+        if let Stage::Connecting(id) = from {
+            let next = self.attempts.next();
+            fx.garbage = self.retry.failed(id, next, error, now, &mut self.rng);
+        }
+        self.pump(now, fx);
+    }
+
+    fn fail_first_waiter(&mut self, error: &ConnectError<E>, fx: &mut Effects<C, E>) -> bool {
+        let Some(key) = self.waiters.pop() else {
+            return false;
+        };
+        let waker = self.waiters.resolve(key, Outcome::Failed(error.clone()));
+        fx.wake(waker);
+        true
+    }
+
+    /// A check or recycling succeeded, or nothing was found against it by `retain`.
+    pub(crate) fn passed(
+        &mut self,
+        mut live: Box<Live<C>>,
+        from: Stage,
+        verified: bool,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) -> Rejected<C> {
+        self.leave(from, verified.then_some(now));
+        if verified {
+            live.fit_at = now;
+        }
+        // Freshly recycled is not freshly checked, which matters to those who always check.
+        let checked = verified && from != Stage::Recycling;
+        let rejected = self.supply(live, checked, Phase::Check, now, fx);
+        self.pump(now, fx);
+        rejected
+    }
+
+    /// A place goes on to [`Stage::Closing`].
+    pub(crate) fn condemned(&mut self, from: Stage, now: Moment, fx: &mut Effects<C, E>) {
+        self.leave(from, None);
+        self.stages.enter(Stage::Closing);
+        self.pump(now, fx);
+    }
+
+    /// A place comes back without more news than that: its connection is closed, or was lost with
+    /// the task that held it.
+    pub(crate) fn given_back(
+        &mut self,
+        stage: Stage,
+        reason: CloseReason,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        self.leave(stage, None);
+        fx.progress = true;
+        match stage {
+            Stage::Closing | Stage::Lent => {
+                self.statistics.closes.count(reason);
+                return self.pump(now, fx);
+            }
+            Stage::Checking(_) | Stage::Recycling => self.statistics.closes.count(reason),
+            // Somebody who waits is to run it instead; a mere refill is tried again later.
+            Stage::Connecting(_) if self.driverless < self.waiters.len() => self.driverless += 1,
+            Stage::Connecting(_) => {
+                self.refill_after = now.after(self.config.backoff().first());
+                self.note_due(self.refill_after, fx);
+            }
+        }
+        self.pump_without_spawning(fx);
+    }
+}

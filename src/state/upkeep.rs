@@ -1,0 +1,192 @@
+//! What the pool does as time passes and when it is told to: ageing, refilling, growing,
+//! shrinking, closing.
+
+use super::{Effects, Live, Outcome, Stage, State};
+use crate::attempts::AttemptId;
+use crate::clock::Moment;
+use crate::error::ConnectError;
+use crate::status::CloseReason;
+
+impl<C, E> State<C, E> {
+    /// Does what is due at `now`, and says when to come back.
+    pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
+        self.clock.observe(now);
+        self.expire(now, fx);
+        self.pump(now, fx);
+        self.next_due(now)
+    }
+
+    /// [`advance`](State::advance), by the maintenance task: keeps the coarse time as well.
+    pub(crate) fn keep(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
+        let tick = self.clock.keep(now);
+        let due = self.advance(now, fx);
+        fx.nudge = false;
+        self.keeper_until = tick.min(due);
+        self.keeper_until
+    }
+
+    /// True if the maintenance task, asleep until then, should look now.
+    pub(crate) fn wants_keeper_before(&self, until: Moment) -> bool {
+        self.closed || self.keeper_until < until
+    }
+
+    /// The maintenance task is gone: waiters must look after what is due.
+    pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
+        self.clock.keeper_gone();
+        self.wake_first(fx);
+    }
+
+    /// Asks for a new keeper, if the last one is gone. From now on it counts as there; should it
+    /// be dropped as well, [`keeper_gone`](State::keeper_gone) says so.
+    pub(super) fn revive(&mut self, fx: &mut Effects<C, E>) {
+        if !self.clock.is_kept() && !self.closed {
+            self.clock.keeper_back();
+            fx.revive = true;
+        }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.clock.is_kept()
+    }
+
+    /// When something will be due, given that nothing else happens.
+    pub(super) fn next_due(&self, now: Moment) -> Moment {
+        if self.closed {
+            return Moment::NEVER;
+        }
+        let retry = match self.wanted_connects(now) {
+            (0, 0) => Moment::NEVER,
+            (0, _) if now < self.refill_after => self.refill_after,
+            _ => self.retry.due(),
+        };
+        let overdue = match self.waiters.is_empty() {
+            true => Moment::NEVER,
+            false => self.attempts.next_overdue(now),
+        };
+        let first = retry.min(overdue).min(self.idle_due());
+        let expiries = self.idle.iter().map(|live| live.expires_at);
+        expiries.fold(first, Moment::min)
+    }
+
+    /// When the connection that has been idle longest has been so for too long.
+    pub(super) fn idle_due(&self) -> Moment {
+        let surplus = self.idle.len() > self.min_idle();
+        match self.idle.front().filter(|_| surplus) {
+            Some(oldest) => oldest.idle_since.after_any(self.config.idle_timeout),
+            None => Moment::NEVER,
+        }
+    }
+
+    /// Closes idle connections whose time is over.
+    fn expire(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let mut index = 0;
+        while let Some(live) = self.idle.get(index) {
+            if live.expires_at <= now {
+                if let Some(live) = self.take_idle(index) {
+                    self.condemn(live, CloseReason::Lifetime, fx);
+                }
+            } else {
+                index += 1;
+            }
+        }
+        while self.idle_due() <= now {
+            if let Some(live) = self.idle.pop_front() {
+                self.condemn(live, CloseReason::Idle, fx);
+            }
+        }
+    }
+
+    /// Changes the number of places.
+    pub(crate) fn resize(&mut self, max_size: usize, now: Moment, fx: &mut Effects<C, E>) {
+        self.config.max_size = max_size;
+        while self.is_surplus() {
+            let Some(live) = self.idle.pop_front() else {
+                break;
+            };
+            self.condemn(live, CloseReason::Resize, fx);
+        }
+        fx.progress = true;
+        self.pump(now, fx);
+    }
+
+    /// Begins to close: nobody is served any more.
+    pub(crate) fn close(&mut self, fx: &mut Effects<C, E>) {
+        self.closed = true;
+        while let Some(key) = self.waiters.pop() {
+            let waker = self.waiters.resolve(key, Outcome::Closed);
+            fx.wake(waker);
+        }
+        while let Some(live) = self.idle.pop_front() {
+            self.condemn(live, CloseReason::Shutdown, fx);
+        }
+        self.driverless = 0;
+        fx.nudge = true;
+        fx.progress = true;
+        fx.drained = self.size() == 0;
+    }
+
+    /// The idle connections, by their numbers.
+    pub(crate) fn idle_ids(&self) -> Vec<u64> {
+        self.idle.iter().map(|live| live.id).collect()
+    }
+
+    /// Takes an idle connection aside to be looked at. Its place is in [`Stage::Checking`].
+    pub(crate) fn borrow_idle(&mut self, id: u64) -> Option<Box<Live<C>>> {
+        let index = self.idle.iter().position(|live| live.id == id)?;
+        let live = self.take_idle(index)?;
+        self.stages.enter(Stage::Checking(None));
+        Some(live)
+    }
+
+    /// A call to `fill` begins: sees to the idle ones now, even if the schedule has a long delay.
+    pub(crate) fn begin_fill(&mut self, now: Moment, fx: &mut Effects<C, E>) -> u64 {
+        self.fillers += 1;
+        self.hurry(now, fx);
+        self.statistics.failed_connects
+    }
+
+    /// A call to `fill` is over.
+    pub(crate) fn end_fill(&mut self) {
+        self.fillers -= 1;
+    }
+
+    /// Sees to the idle ones now.
+    pub(crate) fn hurry(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        self.retry.bring_forward();
+        self.revive(fx);
+        self.pump(now, fx);
+    }
+
+    /// How warm the pool is, to a call of `fill` that began when so many attempts had failed.
+    pub(crate) fn warmth(&mut self, failed_before: u64, now: Moment) -> Warmth<E> {
+        if self.closed {
+            return Warmth::Closed;
+        }
+        let ready = self.idle.len() + self.stages.recycling + self.stages.checking;
+        let coming = self.stages.connecting + self.driverless;
+        if ready >= self.min_idle() || (coming == 0 && self.free() == 0) {
+            return Warmth::Warm;
+        }
+        if self.statistics.failed_connects > failed_before {
+            if let Some(error) = self.retry.last_error() {
+                return Warmth::Failed(error.clone());
+            }
+        }
+        if !self.clock.is_kept() && ready + coming < self.min_idle() && self.free() > 0 {
+            return Warmth::Drive(self.begin_attempt(now));
+        }
+        Warmth::Cold
+    }
+}
+
+/// What [`State::warmth`] finds.
+#[derive(Debug)]
+pub(crate) enum Warmth<E> {
+    /// As many idle as should be, or no place for more.
+    Warm,
+    Cold,
+    /// There is no keeper to see to it: run this attempt to connect yourself.
+    Drive(AttemptId),
+    Failed(ConnectError<E>),
+    Closed,
+}
