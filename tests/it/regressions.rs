@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use watertight::{Condition, Manager};
+use watertight::Condition;
 
 use crate::support::{Virtual, World, hang, ok};
 
@@ -453,10 +453,5 @@ mod on_tokio {
             thread::yield_now();
         }
         assert_eq!(most.load(Ordering::SeqCst), 1);
-    }
-
-    /// `Manager` is implemented through the adapter.
-    fn _blocking_is_a_manager(blocking: Blocking<Slow>) -> impl Manager {
-        blocking
     }
 }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use watertight::{CloseReason, Condition, Observer, Pool, PooledConnection, event};
+use watertight::{CloseReason, Condition, Observer, event};
+#[cfg(feature = "tokio")]
+use watertight::{Pool, PooledConnection};
 
 use crate::support::{Gate, Virtual, World, hang, laws, ok};
 

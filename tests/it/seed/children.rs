@@ -98,6 +98,7 @@ fn s6_one_process_serves_all_threads() {
 }
 
 /// The same on an async runtime, whose own process type `$process` is.
+#[cfg(any(feature = "tokio", feature = "smol"))]
 macro_rules! on_a_runtime {
     ($name:ident, $process:path, $write:path, $read:path, $buf:path) => {
         mod $name {
@@ -192,6 +193,7 @@ macro_rules! on_a_runtime {
     };
 }
 
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod wait {
     use std::io::Result;
     use std::process::ExitStatus;
