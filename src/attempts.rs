@@ -27,13 +27,21 @@ pub(crate) struct Attempts {
     /// In the order in which they began.
     under_way: VecDeque<Attempt>,
     next: AttemptId,
-    /// How long attempts that succeed usually take, not to be optimistic.
-    usual: Duration,
+    /// How long connects and checks that succeed usually take, not to be optimistic.
+    usual: [Duration; 2],
+}
+
+/// What is attempted. A check takes a fraction of what a connect takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connect,
+    Check,
 }
 
 #[derive(Debug)]
 struct Attempt {
     id: AttemptId,
+    kind: Kind,
     begun: Moment,
     overdue_at: Moment,
 }
@@ -43,16 +51,18 @@ impl Attempts {
         Attempts {
             under_way: VecDeque::new(),
             next: AttemptId::FIRST,
-            usual: SHORTEST_PATIENCE,
+            usual: [SHORTEST_PATIENCE; 2],
         }
     }
 
-    pub(crate) fn begin(&mut self, now: Moment) -> AttemptId {
+    pub(crate) fn begin(&mut self, kind: Kind, now: Moment) -> AttemptId {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
-        let patience = self.usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE);
+        let usual = self.usual[kind as usize];
+        let patience = usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE);
         self.under_way.push_back(Attempt {
             id,
+            kind,
             begun: now,
             overdue_at: now.after(patience),
         });
@@ -71,8 +81,8 @@ impl Attempts {
         };
         let attempt = self.under_way.remove(index);
         if let (Some(attempt), Some(now)) = (attempt, succeeded_at) {
-            let took = now.elapsed_since(attempt.begun);
-            self.usual = took.max(self.usual / 2);
+            let usual = &mut self.usual[attempt.kind as usize];
+            *usual = now.elapsed_since(attempt.begun).max(*usual / 2);
         }
     }
 
@@ -114,11 +124,11 @@ mod tests {
     #[test]
     fn attempt_that_takes_much_longer_than_usual_is_not_counted_on() {
         let mut attempts = Attempts::new();
-        let quick = attempts.begin(at(0));
+        let quick = attempts.begin(Kind::Connect, at(0));
         attempts.end(quick, Some(at(10)));
-        let usual = attempts.begin(at(10));
+        let usual = attempts.begin(Kind::Connect, at(10));
         attempts.end(usual, Some(at(20)));
-        let hung = attempts.begin(at(1000));
+        let hung = attempts.begin(Kind::Connect, at(1000));
         let overdue = attempts.next_overdue(at(1000));
         assert!(overdue >= at(1250) && overdue <= at(1300), "{overdue:?}");
         assert_eq!(attempts.promising(at(1200)), 1);
@@ -130,17 +140,30 @@ mod tests {
     #[test]
     fn slow_server_is_given_time() {
         let mut attempts = Attempts::new();
-        let slow = attempts.begin(at(0));
+        let slow = attempts.begin(Kind::Connect, at(0));
         attempts.end(slow, Some(at(3000)));
-        attempts.begin(at(3000));
+        attempts.begin(Kind::Connect, at(3000));
         assert_eq!(attempts.promising(at(14_000)), 1);
+    }
+
+    #[test]
+    fn quick_checks_say_nothing_about_connects() {
+        let mut attempts = Attempts::new();
+        for _ in 0..20 {
+            let check = attempts.begin(Kind::Check, at(0));
+            attempts.end(check, Some(at(0)));
+        }
+        attempts.begin(Kind::Connect, at(0));
+        assert_eq!(attempts.promising(at(500)), 1);
+        attempts.begin(Kind::Check, at(0));
+        assert_eq!(attempts.promising(at(500)), 1);
     }
 
     #[test]
     fn missed_deadline_casts_doubt_on_the_oldest() {
         let mut attempts = Attempts::new();
-        attempts.begin(at(0));
-        attempts.begin(at(1));
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Connect, at(1));
         attempts.doubt_oldest(at(2));
         assert_eq!(attempts.promising(at(2)), 1);
     }

@@ -1,7 +1,7 @@
 //! Bringing supply and demand together: serving the queue, and beginning checks and connects.
 
 use super::{Effects, Fitness, Live, Outcome, Stage, State};
-use crate::attempts::AttemptId;
+use crate::attempts::{AttemptId, Kind};
 use crate::clock::Moment;
 use crate::config::ConnectPolicy;
 use crate::error::Phase;
@@ -116,14 +116,14 @@ impl<C, E> State<C, E> {
     }
 
     pub(super) fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
-        let id = self.attempts.begin(now);
+        let id = self.attempts.begin(Kind::Check, now);
         self.stages.enter(Stage::Checking(Some(id)));
         fx.check.push((live, id));
     }
 
     /// Takes a place for an attempt to connect.
     pub(super) fn begin_attempt(&mut self, now: Moment) -> AttemptId {
-        let id = self.attempts.begin(now);
+        let id = self.attempts.begin(Kind::Connect, now);
         self.stages.enter(Stage::Connecting(id));
         id
     }
