@@ -114,8 +114,8 @@ struct Entry {
     deadline: Moment,
     /// Made when there is something to wait for, and what it waits for.
     timer: Option<(Moment, BoxFuture<()>)>,
-    /// An attempt to connect whose task the runtime dropped.
-    driving: Option<BoxFuture<()>>,
+    /// Attempts to connect whose tasks the runtime dropped.
+    driving: Vec<BoxFuture<()>>,
 }
 
 impl<'a, M: Manager> Acquire<'a, M> {
@@ -162,7 +162,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
                     since: now,
                     deadline,
                     timer: None,
-                    driving: None,
+                    driving: Vec::new(),
                 });
                 None
             }
@@ -229,16 +229,12 @@ impl<'a, M: Manager> Acquire<'a, M> {
 }
 
 impl Entry {
-    /// Polls the attempt to connect that this waiter runs, if any. True if it came to its end.
+    /// Polls the attempts to connect that this waiter runs, if any. True if one came to its end.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        let ended = match &mut self.driving {
-            Some(task) => task.as_mut().poll(cx).is_ready(),
-            None => false,
-        };
-        if ended {
-            self.driving = None;
-        }
-        ended
+        let before = self.driving.len();
+        self.driving
+            .retain_mut(|task| task.as_mut().poll(cx).is_pending());
+        self.driving.len() < before
     }
 
     /// Polls a timer for `at`. True if that has come.
@@ -296,13 +292,16 @@ impl<M: Manager> Future for Acquire<'_, M> {
                 Turn::Drive => {
                     let now = shared.now();
                     let attempt = shared.state.lock().drive(entry.key, now);
-                    entry.driving = attempt.map(|attempt| shared.connect_task(attempt));
+                    let task = attempt.map(|attempt| shared.connect_task(attempt));
+                    entry.driving.extend(task);
                     continue;
                 }
                 Turn::Wait(due) => due,
             };
             if entry.drive(cx) {
-                shared.state.lock().stopped_driving(entry.key);
+                if entry.driving.is_empty() {
+                    shared.state.lock().stopped_driving(entry.key);
+                }
                 continue;
             }
             let deadline = entry.deadline;

@@ -11,6 +11,8 @@ use crate::clock::Moment;
 
 /// No attempt is overdue before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
+/// The first attempts, of which nothing is known, are given this.
+const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 /// How much longer than usual an attempt may take.
 const PATIENCE: u32 = 4;
 
@@ -27,7 +29,8 @@ pub(crate) struct Attempts {
     /// In the order in which they began.
     under_way: VecDeque<Attempt>,
     next: AttemptId,
-    /// How long connects and checks that succeed usually take, not to be optimistic.
+    /// How long connects and checks that succeed usually take, not to be optimistic; zero if
+    /// nothing is known yet.
     usual: [Duration; 2],
 }
 
@@ -51,15 +54,17 @@ impl Attempts {
         Attempts {
             under_way: VecDeque::new(),
             next: AttemptId::FIRST,
-            usual: [SHORTEST_PATIENCE; 2],
+            usual: [Duration::ZERO; 2],
         }
     }
 
     pub(crate) fn begin(&mut self, kind: Kind, now: Moment) -> AttemptId {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
-        let usual = self.usual[kind as usize];
-        let patience = usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE);
+        let patience = match self.usual[kind as usize] {
+            Duration::ZERO => FIRST_PATIENCE,
+            usual => usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE),
+        };
         self.under_way.push_back(Attempt {
             id,
             kind,
@@ -82,7 +87,8 @@ impl Attempts {
         let attempt = self.under_way.remove(index);
         if let (Some(attempt), Some(now)) = (attempt, succeeded_at) {
             let usual = &mut self.usual[attempt.kind as usize];
-            *usual = now.elapsed_since(attempt.begun).max(*usual / 2);
+            let took = now.elapsed_since(attempt.begun);
+            *usual = took.max(*usual / 2).max(Duration::from_nanos(1));
         }
     }
 
@@ -92,14 +98,20 @@ impl Attempts {
         promising.count()
     }
 
-    /// Somebody's deadline passed while he counted on the oldest: nobody else should.
+    /// How many checks can be counted on.
+    pub(crate) fn checks(&self, now: Moment) -> usize {
+        let promising = self.under_way.iter().filter(|other| other.overdue_at > now);
+        promising.filter(|other| other.kind == Kind::Check).count()
+    }
+
+    /// Somebody's deadline passed while he counted on the oldest: nobody else should, once it has
+    /// had its usual time.
     pub(crate) fn doubt_oldest(&mut self, now: Moment) {
-        let promising = self
-            .under_way
-            .iter_mut()
-            .find(|other| other.overdue_at > now);
-        if let Some(oldest) = promising {
-            oldest.overdue_at = now;
+        let mut promising = self.under_way.iter_mut();
+        if let Some(oldest) = promising.find(|other| other.overdue_at > now) {
+            let usual = self.usual[oldest.kind as usize];
+            let had_its_time = oldest.begun.after(usual).max(now);
+            oldest.overdue_at = oldest.overdue_at.min(had_its_time);
         }
     }
 
@@ -163,8 +175,21 @@ mod tests {
     fn missed_deadline_casts_doubt_on_the_oldest() {
         let mut attempts = Attempts::new();
         attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Connect, at(1));
+        let quick = attempts.begin(Kind::Connect, at(1));
         attempts.doubt_oldest(at(2));
-        assert_eq!(attempts.promising(at(2)), 1);
+        assert_eq!(
+            attempts.promising(at(2)),
+            1,
+            "it is not known how long one takes"
+        );
+        attempts.end(quick, Some(at(101)));
+        attempts.begin(Kind::Connect, at(200));
+        attempts.doubt_oldest(at(220));
+        assert_eq!(
+            attempts.promising(at(220)),
+            1,
+            "it has not had its usual time yet"
+        );
+        assert_eq!(attempts.promising(at(300)), 0);
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use async_channel::Receiver;
 
-use crate::late::{Call, Fate, Late};
+use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
 use crate::primitives::{Arc, OnceLock};
 use crate::runtime::Runtime;
@@ -78,9 +78,10 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// A blocking call cannot be interrupted. When one outlives its time-out, the pool gives up on
 /// it, but it goes on. A check or recycling keeps its connection until it ends, so nobody gets a
 /// connection that is still in use; the place in the pool is free again when the call has ended
-/// and the connection is closed, or `close_timeout` later, whichever comes first. A connect is
-/// taken over by the next attempt, which waits for it instead of beginning another; if there is
-/// none, what it makes is closed at once.
+/// and the connection is closed, or `close_timeout` later, whichever comes first. A connect
+/// that nobody awaits any more serves the next attempt, if it is quicker than that one's own; if
+/// there is none, what it makes is closed at once. While four such connects are under way, no
+/// more are begun.
 ///
 /// # Examples
 ///
@@ -128,7 +129,7 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 pub struct Blocking<B: BlockingManager> {
     manager: Arc<B>,
     runtime: OnceLock<Arc<dyn Runtime>>,
-    late: Late<Made<B>>,
+    calls: Arc<Calls<Made<B>>>,
 }
 
 impl<B: BlockingManager> Blocking<B> {
@@ -137,7 +138,7 @@ impl<B: BlockingManager> Blocking<B> {
         Blocking {
             manager: Arc::new(manager),
             runtime: OnceLock::new(),
-            late: Late::default(),
+            calls: Arc::new(Calls::new()),
         }
     }
 
@@ -158,23 +159,18 @@ impl<B: BlockingManager> Blocking<B> {
         pass_on(outcome.recv().await.ok())
     }
 
-    /// Begins a connect. It reports to whoever awaits it then, or closes what it has made.
-    fn begin_connect(&self) -> Call<Made<B>> {
+    /// Begins a connect. It reports to whoever awaits one then, or closes what it has made.
+    fn begin_connect(&self) {
         let (connecting, closing) = (Arc::clone(&self.manager), Arc::clone(&self.manager));
-        let (report, outcome) = async_channel::bounded(1);
-        let fate = Fate::default();
-        let call = Call {
-            fate: fate.clone(),
-            outcome,
-        };
+        let calls = Arc::clone(&self.calls);
         self.spawn(Job {
             work: Some(Box::new(move || connecting.connect())),
-            deliver: Some(Box::new(move |made| match fate.deliver() {
-                true => drop(report.try_send(made)),
-                false => dispose(&*closing, made),
+            deliver: Some(Box::new(move |made| {
+                if let Some(unwanted) = calls.deliver(made) {
+                    dispose(&*closing, unwanted);
+                }
             })),
         });
-        call
     }
 
     fn spawn<T: Send + 'static>(&self, job: Job<T>) {
@@ -264,34 +260,30 @@ fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {
     }
 }
 
-/// Awaits a connect; if it is given up on, somebody else may take it over.
+/// Awaits the outcome of a connect.
 struct Awaited<'a, B: BlockingManager> {
     blocking: &'a Blocking<B>,
-    call: Option<Call<Made<B>>>,
+    over: bool,
 }
 
 impl<B: BlockingManager> Awaited<'_, B> {
     async fn made(mut self) -> Result<B::Connection, B::Error> {
-        let made = match &self.call {
-            Some(call) => call.outcome.recv().await.ok(),
-            None => None,
-        };
-        self.call = None;
+        let made = self.blocking.calls.next().await;
+        self.over = true;
         pass_on(made)
     }
 }
 
 impl<B: BlockingManager> Drop for Awaited<'_, B> {
     fn drop(&mut self) {
-        let delivered = self
-            .call
-            .take()
-            .and_then(|call| self.blocking.late.abandon(call));
-        if let Some(outcome) = delivered {
+        if self.over {
+            return;
+        }
+        if let Some(outcomes) = self.blocking.calls.give_up() {
             let manager = Arc::clone(&self.blocking.manager);
             self.blocking.spawn(Job {
                 work: Some(Box::new(move || {
-                    if let Ok(made) = outcome.recv_blocking() {
+                    if let Ok(made) = outcomes.recv_blocking() {
                         dispose(&*manager, made);
                     }
                 })),
@@ -377,11 +369,14 @@ impl<B: BlockingManager> Manager for Blocking<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<Self::Connection, B::Error> {
-        let call = self.late.take_over();
+        let fresh = self.calls.want();
         let awaited = Awaited {
             blocking: self,
-            call: Some(call.unwrap_or_else(|| self.begin_connect())),
+            over: false,
         };
+        if fresh {
+            self.begin_connect();
+        }
         awaited.made().await.map(BlockingConnection::new)
     }
 

@@ -137,7 +137,9 @@ impl<M: Manager, P> Builder<M, P> {
     /// An idle one is closed at that age, a lent one when it comes back, and none is lent that is
     /// older. On a runtime that is late to run the pool's maintenance by more than a tick (see
     /// [`idle_timeout`](Builder::idle_timeout)), because something blocks it, one may be lent
-    /// late by that much. With a paused clock, let the maintenance run (yield once) after advancing it.
+    /// late by that much. The same holds for a runtime that
+    /// nobody runs for a while, and for a paused clock: let the maintenance run (yield once) after
+    /// advancing it.
     pub fn max_lifetime(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.set(|config| config.max_lifetime = limit)

@@ -1,97 +1,88 @@
-//! Blocking connects that outlive their time-out.
+//! Blocking connects, some of which outlive their time-out.
 //!
-//! A blocking call cannot be interrupted. A connect that was given up on goes on, on its thread:
-//! the next attempt takes it over rather than beginning another beside it, so there are never
-//! more of them than places; and if none does, what it makes is closed as soon as it is made.
+//! A blocking call cannot be interrupted: one that was given up on goes on, on its thread. So
+//! whoever awaits a connect takes the outcome of *any* call, the first that comes; a new call is
+//! begun for each, unless too many are under way that nobody awaits any more; and what is made
+//! for nobody is closed as soon as it is made. A slow server costs no connections then, and a
+//! hung call or two do not keep the pool from the server.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use async_channel::{Receiver, Sender};
 
-use async_channel::Receiver;
+use crate::primitives::Mutex;
 
-use crate::primitives::{Arc, Mutex};
+/// So many calls that nobody awaits may be under way before no more are begun.
+const MOST_ABANDONED: usize = 4;
 
-const AWAITED: u8 = 0;
-const ABANDONED: u8 = 1;
-/// Its outcome is in the channel, or about to be.
-const DELIVERED: u8 = 2;
-/// Its outcome has been disposed of.
-const DISPOSED: u8 = 3;
-
-/// Which of the two has the outcome: the one who waits, or the call itself.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Fate(Arc<AtomicU8>);
-
-impl Fate {
-    fn turn(&self, from: u8, to: u8) -> bool {
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.0.compare_exchange(from, to, success, failure).is_ok()
-    }
-
-    /// The call is over: true if somebody awaits its outcome, false if it must dispose of it.
-    pub(crate) fn deliver(&self) -> bool {
-        loop {
-            if self.turn(AWAITED, DELIVERED) {
-                return true;
-            }
-            if self.turn(ABANDONED, DISPOSED) {
-                return false;
-            }
-        }
-    }
-
-    /// Nobody awaits the outcome any more. False if it has been delivered already.
-    fn abandon(&self) -> bool {
-        self.turn(AWAITED, ABANDONED)
-    }
-
-    fn take_over(&self) -> bool {
-        self.turn(ABANDONED, AWAITED)
-    }
-}
-
-/// A call under way, and where its outcome will be.
 #[derive(Debug)]
-pub(crate) struct Call<T> {
-    pub(crate) fate: Fate,
-    pub(crate) outcome: Receiver<T>,
+pub(crate) struct Calls<T> {
+    counts: Mutex<Counts>,
+    /// Never holds more than what somebody awaits.
+    outcomes: (Sender<T>, Receiver<T>),
 }
 
-/// The calls that nobody awaits.
-#[derive(Debug)]
-pub(crate) struct Late<T> {
-    calls: Mutex<Vec<Call<T>>>,
+#[derive(Debug, Default)]
+struct Counts {
+    /// Those who await an outcome.
+    awaiting: usize,
+    under_way: usize,
+    /// Outcomes in the channel, or about to be.
+    delivered: usize,
 }
 
-impl<T> Default for Late<T> {
-    fn default() -> Self {
-        Late {
-            calls: Mutex::new(Vec::new()),
+impl<T> Calls<T> {
+    pub(crate) fn new() -> Self {
+        Calls {
+            counts: Mutex::default(),
+            outcomes: async_channel::unbounded(),
         }
     }
-}
 
-impl<T> Late<T> {
-    /// Takes over a call that is still under way.
-    pub(crate) fn take_over(&self) -> Option<Call<T>> {
-        let mut calls = self.calls.lock();
-        while let Some(call) = calls.pop() {
-            if call.fate.take_over() {
-                return Some(call);
-            }
-        }
-        None
+    /// Somebody wants an outcome. True if a call is to be begun for that.
+    pub(crate) fn want(&self) -> bool {
+        let mut counts = self.counts.lock();
+        counts.awaiting += 1;
+        let fresh = counts.under_way < counts.awaiting + MOST_ABANDONED;
+        counts.under_way += usize::from(fresh);
+        fresh
     }
 
-    /// Gives up on a call. If its outcome has been delivered already it comes back, to be
-    /// disposed of.
-    pub(crate) fn abandon(&self, call: Call<T>) -> Option<Receiver<T>> {
-        if !call.fate.abandon() {
-            return Some(call.outcome);
+    /// A call is over. Its outcome comes back if nobody awaits it.
+    pub(crate) fn deliver(&self, outcome: T) -> Option<T> {
+        let wanted = {
+            let mut counts = self.counts.lock();
+            counts.under_way -= 1;
+            let wanted = counts.delivered < counts.awaiting;
+            counts.delivered += usize::from(wanted);
+            wanted
+        };
+        match wanted {
+            // It has room without end, and is never closed.
+            true => self
+                .outcomes
+                .0
+                .try_send(outcome)
+                .err()
+                .map(|refused| refused.into_inner()),
+            false => Some(outcome),
         }
-        let mut calls = self.calls.lock();
-        calls.retain(|other| other.fate.0.load(Ordering::Acquire) == ABANDONED);
-        calls.push(call);
-        None
+    }
+
+    pub(crate) async fn next(&self) -> Option<T> {
+        let outcome = self.outcomes.1.recv().await.ok();
+        let mut counts = self.counts.lock();
+        counts.awaiting -= 1;
+        counts.delivered -= 1;
+        outcome
+    }
+
+    /// Somebody gives up. If there is now an outcome too many, its receiver comes back, for one
+    /// outcome to be taken from it and disposed of.
+    pub(crate) fn give_up(&self) -> Option<Receiver<T>> {
+        let mut counts = self.counts.lock();
+        counts.awaiting -= 1;
+        let excess = counts.delivered > counts.awaiting;
+        counts.delivered -= usize::from(excess);
+        excess.then(|| self.outcomes.1.clone())
     }
 }
 
@@ -99,35 +90,36 @@ impl<T> Late<T> {
 mod tests {
     use super::*;
 
-    fn call() -> Call<u8> {
-        Call {
-            fate: Fate::default(),
-            outcome: async_channel::bounded(1).1,
-        }
+    #[test]
+    fn outcome_goes_to_whoever_awaits_one() {
+        let calls = Calls::new();
+        assert!(calls.want());
+        assert!(calls.give_up().is_none(), "the first call was abandoned");
+        assert!(calls.want(), "and another begun");
+        assert_eq!(calls.deliver(1), None);
+        assert_eq!(futures_lite::future::block_on(calls.next()), Some(1));
+        assert_eq!(calls.deliver(2), Some(2), "nobody awaits the other");
     }
 
     #[test]
-    fn abandoned_call_is_taken_over_once() {
-        let late = Late::default();
-        let call = call();
-        let fate = call.fate.clone();
-        assert!(late.abandon(call).is_none());
-        let taken = late.take_over().expect("it is under way");
-        assert!(late.take_over().is_none());
-        assert!(fate.deliver(), "it is awaited again");
-        assert!(
-            late.abandon(taken).is_some(),
-            "too late: it has been delivered"
-        );
+    fn outcome_that_came_too_late_is_handed_out_to_be_disposed_of() {
+        let calls = Calls::new();
+        assert!(calls.want());
+        assert_eq!(calls.deliver(1), None);
+        let left = calls.give_up().expect("one too many");
+        assert_eq!(left.try_recv(), Ok(1));
+        assert!(calls.want());
+        assert_eq!(calls.deliver(2), None, "the books are straight");
     }
 
     #[test]
-    fn call_that_nobody_took_over_disposes_of_its_outcome() {
-        let late = Late::default();
-        let call = call();
-        let fate = call.fate.clone();
-        assert!(late.abandon(call).is_none());
-        assert!(!fate.deliver());
-        assert!(late.take_over().is_none(), "it is over");
+    fn hung_calls_do_not_pile_up() {
+        let calls = Calls::<()>::new();
+        let begun = (0..20).filter(|_| {
+            let fresh = calls.want();
+            let _ = calls.give_up();
+            fresh
+        });
+        assert_eq!(begun.count(), MOST_ABANDONED + 1);
     }
 }

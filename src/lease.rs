@@ -46,6 +46,13 @@ impl<M: Manager> Lease<M> {
         self.shared.take()
     }
 
+    /// The connection has been closed: gives the place back.
+    pub(crate) fn closed(mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.give_back(self.stage, self.reason, false);
+        }
+    }
+
     /// Moves on to [`Stage::Closing`].
     pub(crate) fn condemn(&mut self, reason: CloseReason) {
         self.reason = reason;
@@ -60,7 +67,7 @@ impl<M: Manager> Drop for Lease<M> {
     #[inline]
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
-            shared.give_back(self.stage, self.reason);
+            shared.give_back(self.stage, self.reason, true);
         }
     }
 }
@@ -87,6 +94,16 @@ impl<M: Manager> Held<M> {
     }
 }
 
+impl<M: Manager> Held<M> {
+    /// Gives the place back, now that the connection is gone.
+    pub(crate) fn closed(mut self) {
+        if let Some(shared) = self.lease.surrender() {
+            let Lease { stage, reason, .. } = self.lease;
+            Lease::new(shared, stage, reason).closed();
+        }
+    }
+}
+
 impl<M: Manager> Drop for Held<M> {
     #[inline]
     fn drop(&mut self) {
@@ -99,9 +116,9 @@ impl<M: Manager> Drop for Held<M> {
 
 impl<M: Manager> Shared<M> {
     #[cold]
-    fn give_back(self: Arc<Self>, stage: Stage, reason: CloseReason) {
+    fn give_back(self: Arc<Self>, stage: Stage, reason: CloseReason, lost: bool) {
         self.transition(|state, now, fx: &mut Effects<_, _>| {
-            state.given_back(stage, reason, now, fx);
+            state.given_back(stage, reason, lost, now, fx);
         });
         if !matches!(stage, Stage::Connecting(_)) {
             self.observe(|observer| observer.closed(&crate::observer::Closed::new(reason)));

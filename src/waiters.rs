@@ -135,10 +135,16 @@ impl<O> Waiters<O> {
         })
     }
 
-    /// The first few that could run an attempt to connect and do not yet.
-    pub(crate) fn not_driving(&self, most: usize) -> Vec<usize> {
-        let idle = self.iter().filter(|(_, waiter)| !waiter.driving);
-        idle.take(most).map(|(key, _)| key).collect()
+    /// The first few to run an attempt to connect: those who run none yet, then the others.
+    pub(crate) fn drivers(&self, most: usize) -> Vec<usize> {
+        let free = self.iter().filter(|(_, waiter)| !waiter.driving);
+        let busy = self.iter().filter(|(_, waiter)| waiter.driving);
+        free.chain(busy).take(most).map(|(key, _)| key).collect()
+    }
+
+    /// True if this one should run an attempt: it runs none yet, or all do.
+    pub(crate) fn may_drive(&self, key: usize) -> bool {
+        !self.entries[key].driving || self.iter().all(|(_, waiter)| waiter.driving)
     }
 
     fn unlink(&mut self, key: usize) {

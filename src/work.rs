@@ -140,6 +140,7 @@ pub(crate) async fn close<M: Manager>(mut held: Held<M>) {
         })
         .await;
     }
+    held.closed();
 }
 
 /// Why foreign work did not come to its end.

@@ -24,7 +24,7 @@ use crate::primitives::{Arc, Mutex, OnceLock, Weak, contain};
 /// Two things about a shutdown: a timer that is polled in the very instant of it panics inside
 /// tokio, which the pool contains, so with `panic = "abort"` let a pool's waiters end before its
 /// runtime does. And whoever waits outside the pool's runtime is timed by that thread as well, so
-/// his deadline holds even if nobody runs the runtime.
+/// his deadline holds even if nobody runs the runtime (unless he has merely `enter`ed it).
 ///
 /// The clock is tokio's, so `tokio::time::pause` holds a pool's time-outs as it does all others.
 #[derive(Clone)]

@@ -261,7 +261,7 @@ impl<C, E> State<C, E> {
         if self.stranded {
             return Turn::Advance;
         }
-        if self.driverless > 0 && self.free() > 0 && !self.waiters.get_mut(key).driving {
+        if self.driverless > 0 && self.free() > 0 && self.waiters.may_drive(key) {
             return Turn::Drive;
         }
         Turn::Wait(match self.clock.is_kept() {
@@ -285,7 +285,7 @@ impl<C, E> State<C, E> {
         Some(self.begin_attempt(now))
     }
 
-    /// A waiter's own attempt to connect has come to its end.
+    /// The last of a waiter's own attempts to connect has come to its end.
     pub(crate) fn stopped_driving(&mut self, key: usize) {
         self.waiters.get_mut(key).driving = false;
     }

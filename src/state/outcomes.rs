@@ -111,30 +111,29 @@ impl<C, E> State<C, E> {
         self.pump(now, fx);
     }
 
-    /// A place comes back without more news than that: its connection is closed, or was lost with
-    /// the task that held it.
+    /// A place comes back: its connection is closed, or was `lost` with the task that held it.
     pub(crate) fn given_back(
         &mut self,
         stage: Stage,
         reason: CloseReason,
+        lost: bool,
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
         self.leave(stage, None);
         fx.progress = true;
         match stage {
-            Stage::Closing | Stage::Lent => {
-                self.statistics.closes.count(reason);
-                return self.pump(now, fx);
-            }
-            Stage::Checking(_) | Stage::Recycling => self.statistics.closes.count(reason),
             // Somebody who waits is to run it instead; a mere refill is tried again later.
             Stage::Connecting(_) if self.driverless < self.waiters.len() => self.driverless += 1,
             Stage::Connecting(_) => {
                 self.refill_after = now.after(self.config.backoff().first());
                 self.note_due(self.refill_after, fx);
             }
+            _ => self.statistics.closes.count(reason),
         }
-        self.pump_without_spawning(fx);
+        match lost {
+            true => self.pump_without_spawning(now, fx),
+            false => self.pump(now, fx),
+        }
     }
 }

@@ -31,11 +31,14 @@ impl<C, E> State<C, E> {
 
     /// A task was lost, and with it what it was to do. As `pump`, but spawns nothing: a runtime
     /// that drops one task is likely to drop the next, in the middle of being given it.
-    pub(super) fn pump_without_spawning(&mut self, fx: &mut Effects<C, E>) {
+    pub(super) fn pump_without_spawning(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         if self.closed {
             fx.drained |= self.size() == 0;
-        } else if !self.waiters.is_empty() {
-            self.stranded = true;
+        } else {
+            // The keeper sees to it, and the first waiter, if there is one, should the keeper be
+            // about to go as well.
+            self.note_due(now, fx);
+            self.stranded = !self.waiters.is_empty();
             self.wake_first(fx);
         }
         self.pass_on_driverless(fx);
@@ -61,8 +64,8 @@ impl<C, E> State<C, E> {
                     }
                 }
                 Fitness::Fit => self.hand_over_idle(index, now, fx),
-                // Connects under way are no reason to leave it alone: they may be hung.
-                Fitness::Stale if self.stages.checking < self.waiters.len() => {
+                // Only checks that may still succeed are a reason to leave it alone.
+                Fitness::Stale if self.attempts.checks(now) < self.waiters.len() => {
                     if let Some(live) = self.take_idle(index) {
                         self.begin_check(live, now, fx);
                     }
@@ -178,7 +181,7 @@ impl<C, E> State<C, E> {
         if begin < wanted {
             self.note_due(self.retry.due(), fx);
         }
-        if !self.waiters.is_empty() {
+        if !self.waiters.is_empty() || self.min_idle() > 0 {
             self.note_due(self.attempts.next_overdue(now), fx);
         }
     }
@@ -186,7 +189,7 @@ impl<C, E> State<C, E> {
     /// Wakes waiters to run the attempts to connect that lost their tasks.
     fn pass_on_driverless(&mut self, fx: &mut Effects<C, E>) {
         self.driverless = self.driverless.min(self.waiters.len());
-        for key in self.waiters.not_driving(self.driverless) {
+        for key in self.waiters.drivers(self.driverless) {
             let waker = self.waiters.get_mut(key).waker.take();
             fx.wake(waker);
         }

@@ -33,6 +33,7 @@ impl<C, E> State<C, E> {
     /// The maintenance task is gone: waiters must look after what is due.
     pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
         self.clock.keeper_gone();
+        fx.progress = true;
         self.wake_first(fx);
     }
 
@@ -59,7 +60,7 @@ impl<C, E> State<C, E> {
             (0, _) if now < self.refill_after => self.refill_after,
             _ => self.retry.due(),
         };
-        let overdue = match self.waiters.is_empty() {
+        let overdue = match self.waiters.is_empty() && self.min_idle() == 0 {
             true => Moment::NEVER,
             false => self.attempts.next_overdue(now),
         };
@@ -172,7 +173,9 @@ impl<C, E> State<C, E> {
                 return Warmth::Failed(error.clone());
             }
         }
-        if !self.clock.is_kept() && ready + coming < self.min_idle() && self.free() > 0 {
+        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
+        let may_connect = self.free() > 0 && coming < limit;
+        if !self.clock.is_kept() && ready + coming < self.min_idle() && may_connect {
             return Warmth::Drive(self.begin_attempt(now));
         }
         Warmth::Cold

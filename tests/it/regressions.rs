@@ -229,6 +229,63 @@ fn dead_runtime_with_many_stale_connections_ends_in_no_recursion() {
     });
 }
 
+/// The same with some that have expired as well: to close those is a task, too.
+#[test]
+fn dead_runtime_with_expired_and_stale_connections_ends_in_no_recursion() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| {
+            b.max_size(10_000)
+                .max_lifetime(10 * SECOND)
+                .lifetime_jitter(0.9)
+        });
+        drop(runtime.block_on(pool.acquire_many(10_000)));
+        runtime.kill();
+        runtime.stall(5 * SECOND);
+        drop(runtime.block_on(pool.acquire()).unwrap());
+    });
+}
+
+/// One hung check is no reason not to try the next idle connection.
+#[test]
+fn hung_check_does_not_keep_a_waiter_from_another_idle_connection() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(2).check_timeout(60 * SECOND));
+        drop(runtime.block_on(pool.acquire_many(2)));
+        runtime.advance(2 * SECOND);
+        w.checks().next([hang()]);
+        let start = runtime.elapsed();
+        drop(runtime.block_on(pool.acquire()).unwrap());
+        assert!(runtime.elapsed() - start <= 2 * SECOND);
+    });
+}
+
+/// The only waiter on a dead runtime runs an attempt that hangs, and then another beside it.
+#[test]
+fn lone_waiter_on_a_dead_runtime_is_not_left_to_a_hung_connect() {
+    let runtime = Virtual::new();
+    runtime.drop_spawned(true);
+    World::by_hand_on(runtime, |w, runtime| {
+        w.connects().next([hang()]);
+        let pool = w.pool(|b| b.max_size(3).connect_timeout(60 * SECOND));
+        drop(runtime.block_on(pool.acquire()).unwrap());
+        assert!(runtime.elapsed() <= 2 * SECOND);
+    });
+}
+
+/// The keeper goes last, after the refill that `fill` waits for.
+#[test]
+fn fill_learns_that_the_keeper_is_gone() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([hang()]);
+        let pool = w.pool(|b| b.max_size(2).min_idle(1));
+        let mut filling = Box::pin(pool.fill());
+        runtime.settle();
+        assert!(poll(filling.as_mut()).is_pending());
+        runtime.kill();
+        runtime.block_on(filling).unwrap();
+    });
+}
+
 /// A hand-off after the deadline is no hand-off, however late the runtime is.
 #[test]
 fn nobody_is_served_after_the_deadline_however_late_the_runtime_is() {
@@ -423,8 +480,9 @@ mod on_tokio {
         }
     }
 
-    /// A blocking connect that outlives its time-out goes on; the next attempt takes it over, and
-    /// what nobody wants is closed.
+    /// Blocking connects that outlive their time-out go on; the next attempt takes the outcome of
+    /// whichever is quickest, no more than four are left to themselves, and what nobody wants is
+    /// closed.
     #[test]
     fn blocking_connects_that_time_out_do_not_pile_up() {
         let slow = Slow::default();
@@ -436,15 +494,8 @@ mod on_tokio {
             .connect_policy(ConnectPolicy::Retry(Backoff::new(ms(10), ms(20))))
             .build()
             .unwrap();
-        // Three or four attempts wait for one call, between them; the last of them gets it.
+        // Longer than any attempt may take, and yet it gets there.
         drop(pool.acquire().unwrap());
-        assert_eq!(most.load(Ordering::SeqCst), 1);
-        pool.as_async().retain(|_, _| false);
-        while closed.load(Ordering::SeqCst) < 1 {
-            thread::yield_now();
-        }
-        // Given up on for good: closed by the call itself.
-        assert!(pool.acquire_timeout(ms(20)).unwrap_err().is_timed_out());
         pool.close();
         let manager = pool.as_async().manager().get_ref();
         while closed.load(Ordering::SeqCst) < manager.made.load(Ordering::SeqCst)
@@ -452,6 +503,6 @@ mod on_tokio {
         {
             thread::yield_now();
         }
-        assert_eq!(most.load(Ordering::SeqCst), 1);
+        assert!(most.load(Ordering::SeqCst) <= 5);
     }
 }

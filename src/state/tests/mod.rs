@@ -211,13 +211,13 @@ fn every_way_out_serves_the_next_waiter() {
             let (returned, begun) = fx(|fx| pool.returned(live, broken, at(5), fx));
             assert!(matches!(returned, Returned::Close(..)));
             assert!(begun.connect.is_empty(), "its place is not free yet");
-            fx(|fx| pool.given_back(Stage::Closing, CloseReason::Broken, at(6), fx)).1
+            fx(|fx| pool.given_back(Stage::Closing, CloseReason::Broken, false, at(6), fx)).1
         }),
         ("recycling failed, then closed", |pool, live| {
             let (returned, _) = fx(|fx| pool.returned(live, Verdict::Dirty, at(5), fx));
             assert!(matches!(returned, Returned::Recycle(_)));
             let _ = fx(|fx| pool.condemned(Stage::Recycling, at(6), fx));
-            fx(|fx| pool.given_back(Stage::Closing, CloseReason::RecycleFailed, at(7), fx)).1
+            fx(|fx| pool.given_back(Stage::Closing, CloseReason::RecycleFailed, false, at(7), fx)).1
         }),
     ];
     for (name, exit) in exits {
@@ -313,7 +313,7 @@ fn a_lost_connect_is_run_by_a_waiter() {
     let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
     let lose = |pool: &mut Pool, stage| {
-        fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx)).1
+        fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx)).1
     };
     let lost = lose(&mut pool, attempt(&begun));
     assert!(
@@ -339,7 +339,7 @@ fn as_many_waiters_are_woken_as_attempts_were_lost() {
     let waiting: Vec<_> = (0..3).map(|_| wait(&mut pool, 0, 1000)).collect();
     for (_, begun) in &waiting {
         let stage = attempt(begun);
-        let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx));
+        let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
     }
     let _ = fx(|fx| pool.advance(at(1), fx));
     for (key, _) in waiting {
@@ -357,7 +357,7 @@ fn lost_refills_are_tried_again_later_not_at_once() {
     assert_eq!(begun.connect.len(), 4);
     for &id in &begun.connect {
         let stage = Stage::Connecting(id);
-        let (_, lost) = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, at(1), fx));
+        let (_, lost) = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
         assert!(lost.connect.is_empty());
     }
     let (due, early) = fx(|fx| pool.advance(at(5), fx));
@@ -521,7 +521,7 @@ fn closing_answers_all_and_is_over_with_the_last_place() {
         Returned::Close(_, CloseReason::Shutdown)
     ));
     let over = |pool: &mut Pool| {
-        fx(|fx| pool.given_back(Stage::Closing, CloseReason::Shutdown, at(3), fx))
+        fx(|fx| pool.given_back(Stage::Closing, CloseReason::Shutdown, false, at(3), fx))
             .1
             .drained
     };

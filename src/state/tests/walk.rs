@@ -104,7 +104,8 @@ impl Walk {
             }
             for (_, reason) in std::mem::take(&mut self.closing) {
                 self.gone += 1;
-                self.pool.given_back(Stage::Closing, reason, now, &mut fx);
+                self.pool
+                    .given_back(Stage::Closing, reason, false, now, &mut fx);
             }
             for live in std::mem::take(&mut self.held) {
                 match self.pool.returned(live, Verdict::Clean, now, &mut fx) {
@@ -226,7 +227,8 @@ impl Walk {
                     None => return,
                 };
                 self.gone += u32::from(!matches!(stage, Stage::Connecting(_)));
-                self.pool.given_back(stage, reason, now, &mut fx);
+                let lost = stage != Stage::Closing;
+                self.pool.given_back(stage, reason, lost, now, &mut fx);
             }
             10 => {
                 let taken = match rng.bool() {
@@ -331,7 +333,7 @@ impl Walk {
         for (stage, number) in stages {
             for _ in 0..number {
                 self.pool
-                    .given_back(stage, CloseReason::Shutdown, now, &mut fx);
+                    .given_back(stage, CloseReason::Shutdown, true, now, &mut fx);
             }
         }
         assert_eq!(self.pool.size(), 0);
