@@ -7,6 +7,7 @@ use std::thread;
 
 use async_channel::Receiver;
 
+use crate::job::{Job, Unrun, pass_on};
 use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
 use crate::primitives::{Arc, OnceLock};
@@ -207,51 +208,6 @@ impl<B: BlockingManager> Blocking<B> {
 /// What a connect came to; `Err` if it panicked.
 type Made<B> =
     thread::Result<Result<<B as BlockingManager>::Connection, <B as BlockingManager>::Error>>;
-
-/// A piece of work, and who is told of its result.
-struct Job<T> {
-    work: Option<Box<dyn FnOnce() -> T + Send>>,
-    deliver: Option<Box<dyn FnOnce(thread::Result<T>) + Send>>,
-}
-
-impl<T> Job<T> {
-    fn run(mut self) {
-        if let (Some(work), Some(deliver)) = (self.work.take(), self.deliver.take()) {
-            deliver(catch_unwind(AssertUnwindSafe(work)));
-        }
-    }
-}
-
-/// A job that a runtime may run or drop. One that is dropped, because the runtime is gone, is run
-/// all the same, on a thread of its own.
-struct Unrun<T: Send + 'static>(Option<Job<T>>);
-
-impl<T: Send + 'static> Unrun<T> {
-    fn run(mut self) {
-        if let Some(job) = self.0.take() {
-            job.run();
-        }
-    }
-}
-
-impl<T: Send + 'static> Drop for Unrun<T> {
-    fn drop(&mut self) {
-        if let Some(job) = self.0.take() {
-            let thread = thread::Builder::new().name("watertight-blocking".into());
-            // If there is no thread to be had, the job is dropped, and whoever awaits it learns.
-            let _ = thread.spawn(move || job.run());
-        }
-    }
-}
-
-/// The result of a job, or its panic.
-fn pass_on<T>(result: Option<thread::Result<T>>) -> T {
-    match result {
-        Some(Ok(value)) => value,
-        Some(Err(panic)) => resume_unwind(panic),
-        None => panic!("no thread could be had for a blocking call"),
-    }
-}
 
 /// Closes what a connect has made for nobody.
 fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {

@@ -16,6 +16,7 @@ mod clock;
 mod config;
 mod connection;
 mod error;
+mod job;
 mod late;
 mod lease;
 mod maintenance;
