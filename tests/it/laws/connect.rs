@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use watertight::{AcquireError, Backoff, CheckPolicy, ConnectError, ConnectPolicy};
 
-use crate::support::{
-    Acquired, Gate, LawPool, Task, World, err, hang, join, laws, ok, panics, permanent,
-};
+use crate::support::{Gate, LawPool, World, err, hang, join, laws, ok, panics, permanent};
 
 laws! {
     every_mode:
@@ -84,12 +82,23 @@ async fn failing_fast_gives_the_error_at_once(w: World) {
 async fn hung_connect_is_not_an_outage(w: World) {
     w.connects().next([hang()]);
     let pool = w.pool(|b| b.max_size(5));
-    let callers: Vec<_> = (0..5).map(|_| w.acquiring(&pool)).collect();
+    let gate = Gate::new();
+    let callers: Vec<_> = (0..5)
+        .map(|_| {
+            let (pool, gate) = (pool.clone(), gate.clone());
+            w.spawn(async move {
+                let conn = pool.acquire().await.unwrap();
+                gate.passed().await;
+                conn.id()
+            })
+        })
+        .collect();
     w.until(|| pool.status().in_use == 4).await;
     assert_eq!(pool.status().connecting, 1);
     // The one that is left is served by a return.
-    for conn in return_each(callers).await {
-        assert!(conn < 4);
+    gate.open();
+    for id in join(callers).await {
+        assert!(id < 4, "{id}");
     }
 }
 
@@ -101,15 +110,6 @@ async fn hung_connect_does_not_hold_up_those_who_come_later(w: World) {
     assert!(error.is_timed_out());
     let conn = pool.acquire_timeout(w.ms(1000)).await;
     assert!(conn.is_ok(), "{conn:?}");
-}
-
-/// Awaits the callers as they are served, each of which gives its connection back at once.
-async fn return_each(callers: Vec<Task<Acquired>>) -> Vec<usize> {
-    let mut ids = Vec::new();
-    for caller in callers {
-        ids.push(caller.await.unwrap().id());
-    }
-    ids
 }
 
 /// Law 60.
