@@ -177,8 +177,8 @@ impl<M: Manager, P> Builder<M, P> {
     }
 
     /// The runtime to use. Unless set it is looked for when the pool is built: the tokio runtime
-    /// that `build` is called in; for a [`SyncPool`], tokio's [background
-    /// thread](crate::runtime#runtimes); smol's global executor; whichever feature is on.
+    /// that `build` is called in; for a [`SyncPool`], tokio's background
+    /// thread; smol's global executor; whichever feature is on.
     pub fn runtime(mut self, runtime: impl Runtime) -> Self {
         self.runtime = Some(Arc::new(runtime));
         self

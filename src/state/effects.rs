@@ -28,11 +28,11 @@ pub(crate) struct Effects<C, E> {
     /// The first waker, apart so that a hand-off allocates nothing.
     pub(crate) wake: Option<Waker>,
     pub(crate) wake_more: Vec<Waker>,
-    /// Connections to close. Their places are in [`Stage::Closing`].
+    /// Connections to close. Their places are in [`Stage::Closing`](super::Stage).
     pub(crate) close: Vec<(Box<Live<C>>, CloseReason)>,
-    /// Connections to check. Their places are in [`Stage::Checking`].
+    /// Connections to check. Their places are in [`Stage::Checking`](super::Stage).
     pub(crate) check: Vec<(Box<Live<C>>, AttemptId)>,
-    /// Attempts to connect to begin. Their places are in [`Stage::Connecting`].
+    /// Attempts to connect to begin. Their places are in [`Stage::Connecting`](super::Stage).
     pub(crate) connect: Vec<AttemptId>,
     /// Something is due before the keeper wakes.
     pub(crate) nudge: bool,

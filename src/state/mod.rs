@@ -8,17 +8,26 @@
 //! (a connect, a check) carries the place as a [`Lease`](crate::lease::Lease).
 //!
 //! ```text
-//!             pump                connected                 lend, pump
-//!   (free) ---------> connecting -----------> idle or lent <-----------+
-//!     ^                   |                    |   |   ^               |
-//!     |   connect_failed, |       pump (stale) |   |   | put_back,     |
-//!     |   lost            |                    v   |   | returned      |
-//!     +<------------------+               checking |   |               |
-//!     |                                        |   |  lent ---------> recycling
-//!     |                                 failed |   |   |    returned    |
-//!     |           closed                       v   v   v    (dirty)     | failed
-//!     +<---------------------------------------- closing <--------------+
+//! from        by                            to
+//! free        pump                          connecting
+//! connecting  connected                     idle or lent
+//! connecting  connect_failed, given_back    free
+//! idle        lend, lend_at, pump           lent
+//! idle        pump, borrow_idle             checking
+//! idle        pump, advance, resize, close  closing
+//! checking    passed                        idle or lent
+//! lent        put_back, returned            idle, or lent to the next
+//! lent        returned (dirty)              recycling
+//! lent        returned (broken, expired)    closing
+//! lent        detached                      free
+//! recycling   passed                        idle or lent
+//! checking    condemned                     closing
+//! recycling   condemned                     closing
+//! closing     given_back                    free
 //! ```
+//!
+//! Every arrow that ends in idle or lent may end in closing instead, for one that has expired, say;
+//! every arrow may be cut short by `given_back`, when the task is lost that carries the place.
 //!
 //! Invariants, asserted by [`State::check`] after every slow transition in debug builds:
 //!
