@@ -68,7 +68,7 @@ pub(crate) fn lend_by_the_clock<M: Manager>(
 
 /// The answer to a caller who would not wait.
 #[cold]
-pub(crate) fn no_time<M: Manager>(shared: &Arc<Shared<M>>) -> AcquireError<M::Error> {
+fn no_time<M: Manager>(shared: &Arc<Shared<M>>) -> AcquireError<M::Error> {
     let now = shared.now();
     let (missed, status) = {
         let mut state = shared.state.lock();

@@ -94,14 +94,13 @@ impl Attempts {
 
     /// How many can be counted on.
     pub(crate) fn promising(&self, now: Moment) -> usize {
-        let promising = self.under_way.iter().filter(|other| other.overdue_at > now);
-        promising.count()
+        self.on_time(now).count()
     }
 
     /// How many checks can be counted on.
     pub(crate) fn checks(&self, now: Moment) -> usize {
-        let promising = self.under_way.iter().filter(|other| other.overdue_at > now);
-        promising.filter(|other| other.kind == Kind::Check).count()
+        let checks = self.on_time(now).filter(|other| other.kind == Kind::Check);
+        checks.count()
     }
 
     /// Somebody's deadline passed while he counted on the oldest: nobody else should, once it has
@@ -117,11 +116,14 @@ impl Attempts {
 
     /// When the next will be overdue.
     pub(crate) fn next_overdue(&self, now: Moment) -> Moment {
-        let promising = self.under_way.iter().map(|other| other.overdue_at);
-        promising
-            .filter(|&at| at > now)
-            .min()
-            .unwrap_or(Moment::NEVER)
+        let overdue = self.on_time(now).map(|other| other.overdue_at);
+        overdue.min().unwrap_or(Moment::NEVER)
+    }
+
+    fn on_time(&self, now: Moment) -> impl Iterator<Item = &Attempt> {
+        self.under_way
+            .iter()
+            .filter(move |other| other.overdue_at > now)
     }
 }
 

@@ -46,13 +46,6 @@ impl<M: Manager> Lease<M> {
         self.shared.take()
     }
 
-    /// The connection has been closed: gives the place back.
-    pub(crate) fn closed(mut self) {
-        if let Some(shared) = self.shared.take() {
-            shared.give_back(self.stage, self.reason, false);
-        }
-    }
-
     /// Moves on to [`Stage::Closing`].
     pub(crate) fn condemn(&mut self, reason: CloseReason) {
         self.reason = reason;
@@ -92,14 +85,11 @@ impl<M: Manager> Held<M> {
             lease: Lease::new(shared, stage, reason),
         }
     }
-}
 
-impl<M: Manager> Held<M> {
-    /// Gives the place back, now that the connection is gone.
+    /// Gives the place back, now that the connection has been closed.
     pub(crate) fn closed(mut self) {
         if let Some(shared) = self.lease.surrender() {
-            let Lease { stage, reason, .. } = self.lease;
-            Lease::new(shared, stage, reason).closed();
+            shared.give_back(self.lease.stage, self.lease.reason, false);
         }
     }
 }

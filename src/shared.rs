@@ -46,7 +46,7 @@ pub(crate) struct Signals {
     pub(crate) closing: Bell,
     /// The pool is closed and its last place has been given back.
     pub(crate) drained: Bell,
-    /// An attempt to connect has come to an end.
+    /// Something has happened that may have made the pool as warm as `fill` wants it, or not.
     pub(crate) progress: Bell,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Effects<C, E> {
     pub(crate) nudge: bool,
     /// Somebody waits, and the keeper is gone.
     pub(crate) revive: bool,
-    /// An attempt to connect has come to an end.
+    /// Something has happened that `fill` may be waiting for.
     pub(crate) progress: bool,
     /// The pool is closed, and the last place has been given back.
     pub(crate) drained: bool,
