@@ -1,5 +1,6 @@
 //! Every transition by plain calls, and a long random walk over all of them.
 
+mod lost;
 mod walk;
 
 use std::sync::Arc;
@@ -305,98 +306,6 @@ fn fail_fast_answers_one_waiter_for_each_failure() {
         ));
     }
     assert_eq!(pool.size(), 0);
-}
-
-#[test]
-fn a_lost_connect_is_run_by_a_waiter() {
-    let mut pool = pool(|config| config.max_size = 1);
-    let (first, begun) = wait(&mut pool, 0, 1000);
-    let (second, _) = wait(&mut pool, 0, 1000);
-    let lose = |pool: &mut Pool, stage| {
-        fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx)).1
-    };
-    let lost = lose(&mut pool, attempt(&begun));
-    assert!(
-        lost.connect.is_empty(),
-        "another task would be dropped as well"
-    );
-    assert!(lost.wake.is_some());
-    let _ = fx(|fx| pool.advance(at(1), fx));
-    let driven = drive(&mut pool, first, 1);
-    let _ = fx(|fx| pool.cancel(first, at(2), fx));
-    let _ = lose(&mut pool, Stage::Connecting(driven));
-    let _ = fx(|fx| pool.advance(at(2), fx));
-    let driven = drive(&mut pool, second, 2);
-    let from = Stage::Connecting(driven);
-    let (rejected, _) = fx(|fx| pool.connected(1, from, at(3), fx));
-    assert!(rejected.is_none());
-    assert_eq!(served(&mut pool, second).connection, 1);
-}
-
-#[test]
-fn as_many_waiters_are_woken_as_attempts_were_lost() {
-    let mut pool = pool(|config| config.max_size = 3);
-    let waiting: Vec<_> = (0..3).map(|_| wait(&mut pool, 0, 1000)).collect();
-    for (_, begun) in &waiting {
-        let stage = attempt(begun);
-        let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
-    }
-    let _ = fx(|fx| pool.advance(at(1), fx));
-    for (key, _) in waiting {
-        drive(&mut pool, key, 1);
-    }
-}
-
-#[test]
-fn lost_refills_are_tried_again_later_not_at_once() {
-    let mut pool = pool(|config| {
-        config.max_size = 4;
-        config.min_idle = 4;
-    });
-    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
-    assert_eq!(begun.connect.len(), 4);
-    for &id in &begun.connect {
-        let stage = Stage::Connecting(id);
-        let (_, lost) = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
-        assert!(lost.connect.is_empty());
-    }
-    let (due, early) = fx(|fx| pool.advance(at(5), fx));
-    assert!(early.connect.is_empty() && due <= at(11), "{due:?}");
-    assert_eq!(fx(|fx| pool.advance(at(11), fx)).1.connect.len(), 4);
-}
-
-#[test]
-fn hung_attempt_is_not_counted_on_for_ever() {
-    let mut pool = pool(|config| config.max_size = 5);
-    let (first, hung) = wait(&mut pool, 0, 100_000);
-    let (second, begun) = wait(&mut pool, 0, 100_000);
-    let _ = connect(&mut pool, &begun, 1, 10);
-    assert_eq!(
-        served(&mut pool, first).connection,
-        1,
-        "first come, first served"
-    );
-    let due = pool.next_due(at(10));
-    assert!(due < at(5000), "the second has only the hung one: {due:?}");
-    let (_, again) = fx(|fx| pool.advance(due, fx));
-    assert_eq!(again.connect.len(), 1, "but there are places");
-    let _ = connect(&mut pool, &again, 2, 4000);
-    assert_eq!(served(&mut pool, second).connection, 2);
-    drop(hung);
-}
-
-#[test]
-fn hung_connect_does_not_keep_an_idle_one_from_being_checked() {
-    let mut pool = pool(|config| {
-        config.check_policy = CheckPolicy::IdleFor(Duration::from_millis(100));
-    });
-    let conn = lent(&mut pool, 1).remove(0);
-    let (key, _hung) = wait(&mut pool, 0, 100_000);
-    let _ = give_back(&mut pool, conn, 1);
-    let conn = served(&mut pool, key);
-    let _ = give_back(&mut pool, conn, 2);
-    let (_, begun) = wait(&mut pool, 1000, 100_000);
-    assert_eq!(begun.check.len(), 1);
 }
 
 #[test]
