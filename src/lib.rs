@@ -47,6 +47,8 @@ pub use runtime::SmolRuntime;
 #[cfg(feature = "tokio")]
 pub use runtime::TokioRuntime;
 pub use runtime::{BoxFuture, Runtime, Spawner, Timer};
+#[cfg(feature = "test-util")]
+pub use runtime::{Faults, VirtualRuntime};
 pub use status::{CloseReason, Closes, Statistics, Status, Timeouts};
 pub use sync_pool::SyncPool;
 

@@ -51,11 +51,15 @@
 mod smol;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(feature = "test-util")]
+mod virtual_clock;
 
 #[cfg(feature = "smol")]
 pub use self::smol::SmolRuntime;
 #[cfg(feature = "tokio")]
 pub use self::tokio::TokioRuntime;
+#[cfg(feature = "test-util")]
+pub use self::virtual_clock::{Faults, VirtualRuntime};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -40,7 +40,6 @@
 // Each topic uses its own part of this.
 #![allow(dead_code)]
 
-mod executor;
 mod ledger;
 mod manager;
 mod mode;
@@ -52,9 +51,10 @@ mod world;
 #[cfg(not(any(feature = "smol", feature = "tokio")))]
 pub(crate) use self::mode::Custom;
 
+pub(crate) use watertight::VirtualRuntime as Virtual;
+
 #[allow(unused_imports)]
 pub(crate) use self::{
-    executor::Virtual,
     ledger::{At, Count, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,

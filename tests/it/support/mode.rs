@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use watertight::{BoxFuture, Runtime, Spawner};
 
-use super::executor::Virtual;
+use super::Virtual;
 use super::world::World;
 
 /// A test on a real clock that takes this long will never end.

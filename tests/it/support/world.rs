@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use watertight::{Builder, Pool, Runtime, Statistics, Timer, WeakPool};
 
-use super::executor::Virtual;
+use super::Virtual;
 use super::ledger::{At, Ledger};
 use super::manager::{Conn, Scripted, Stagecraft};
 use super::mode::Scene;
