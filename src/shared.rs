@@ -82,6 +82,7 @@ impl<M: Manager> Shared<M> {
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
         let origin = runtime.now();
+        let seed = runtime.entropy();
         let (returns, incoming) = match config.return_queue {
             Some(capacity) => async_channel::bounded(capacity),
             // There are never more in it than there are places.
@@ -89,7 +90,7 @@ impl<M: Manager> Shared<M> {
         };
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
-                state: Mutex::new(State::new(config, fastrand::u64(..))),
+                state: Mutex::new(State::new(config, seed)),
                 manager,
                 config,
                 runtime,

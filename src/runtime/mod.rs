@@ -89,6 +89,12 @@ pub trait Spawner: Send + Sync + 'static {
             .name("watertight-blocking".into())
             .spawn(work);
     }
+
+    /// A number to seed a pool's own chance with: the jitter of lifetimes and of back-off. By
+    /// default it is a random one; a runtime for tests makes it the same each time.
+    fn entropy(&self) -> u64 {
+        fastrand::u64(..)
+    }
 }
 
 /// A clock, and a way to wait for it.
@@ -116,6 +122,10 @@ impl<T: Spawner + ?Sized> Spawner for Arc<T> {
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         (**self).spawn_blocking(work);
+    }
+
+    fn entropy(&self) -> u64 {
+        (**self).entropy()
     }
 }
 

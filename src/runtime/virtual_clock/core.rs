@@ -1,7 +1,7 @@
 //! The tasks and timers of a virtual runtime: plain data, behind its lock. Futures and wakers that
 //! are to be dropped or called are handed out, since they may call back.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::task::Waker;
 use std::time::Instant;
@@ -37,7 +37,8 @@ pub(super) enum Alarm {
 
 pub(super) struct Core {
     pub(super) now: Instant,
-    slots: HashMap<TaskId, Slot>,
+    /// In the order in which they were spawned, so that to drop them all is deterministic too.
+    slots: BTreeMap<TaskId, Slot>,
     ready: VecDeque<TaskId>,
     alarms: BTreeMap<(Instant, u64), Alarm>,
     pub(super) settling: Vec<(Waker, Arc<AtomicBool>)>,
@@ -53,7 +54,7 @@ impl Core {
     pub(super) fn new(now: Instant, rng: Option<fastrand::Rng>) -> Self {
         Core {
             now,
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             ready: VecDeque::new(),
             alarms: BTreeMap::new(),
             settling: Vec::new(),
@@ -79,6 +80,11 @@ impl Core {
     fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// A number by chance; always the same one if nothing is left to chance.
+    pub(super) fn entropy(&mut self) -> u64 {
+        self.rng.as_mut().map_or(0, |rng| rng.u64(..))
     }
 
     /// Decides something by chance.
@@ -178,6 +184,11 @@ impl Core {
         self.ready.clear();
         let slots = std::mem::take(&mut self.slots);
         slots.into_values().filter_map(|slot| slot.task).collect()
+    }
+
+    /// When the earliest alarm goes off.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.first_key_value().map(|(&(at, _), _)| at)
     }
 
     /// The earliest alarm, if it is not after `limit`. Time moves on to it.

@@ -193,6 +193,12 @@ impl VirtualRuntime {
         self.run_one() || self.fire_next(self.now())
     }
 
+    /// Lets time pass to the next timer, and fires it. Returns false if there is none.
+    pub fn skip(&self) -> bool {
+        let next = self.core.lock().next_alarm();
+        next.is_some_and(|at| self.fire_next(at))
+    }
+
     /// Runs `future` and everything else to the end of `future`. Time passes when all is quiet.
     ///
     /// # Panics
@@ -316,6 +322,11 @@ impl Spawner for VirtualRuntime {
     /// Runs `work` at once, on this thread: nothing else happens meanwhile.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn(Box::pin(async move { work() }));
+    }
+
+    /// Decided by the runtime's own seed, so that a pool on it does the same again.
+    fn entropy(&self) -> u64 {
+        self.core.lock().entropy()
     }
 }
 

@@ -38,7 +38,7 @@
 //!   `settle`, `advance`, `block_on`, `kill` and `drop_spawned`.
 
 // Each topic uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 mod ledger;
 mod manager;
@@ -53,7 +53,6 @@ pub(crate) use self::mode::Custom;
 
 pub(crate) use watertight::VirtualRuntime as Virtual;
 
-#[allow(unused_imports)]
 pub(crate) use self::{
     ledger::{At, Count, Ledger},
     manager::{Conn, Lent, Refused, Scripted},

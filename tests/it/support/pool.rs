@@ -10,6 +10,7 @@ use watertight::{AcquireError, Pool, PooledConnection};
 
 use super::ledger::At;
 use super::manager::{Conn, Lent, Refused, Scripted, Stagecraft};
+use super::world::World;
 
 /// How an acquire ends.
 pub(crate) type Acquired = Result<Lent, AcquireError<Refused>>;
@@ -30,6 +31,11 @@ impl LawPool {
             stage,
             blocking,
         }
+    }
+
+    /// A pool of this world's, found again.
+    pub(crate) fn of(pool: Pool<Scripted>, world: &World) -> Self {
+        LawPool::new(pool, world.stage(), false)
     }
 
     /// [`Pool::acquire`].

@@ -127,6 +127,10 @@ impl World {
         &self.stage.closes
     }
 
+    pub(super) fn stage(&self) -> &Arc<Stagecraft> {
+        &self.stage
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.stage.ledger
     }

@@ -1,0 +1,365 @@
+//! What is to happen in a run, drawn beforehand, so that it can be read and replayed.
+
+use std::fmt;
+use std::time::Duration;
+
+use watertight::{Backoff, Builder, CheckPolicy, ConnectPolicy, Faults, IdleOrder, Manager};
+
+use crate::draw::Draw;
+use crate::support::{Step, err, hang, ok, panics, permanent};
+
+/// Milliseconds.
+pub(crate) type Ms = u64;
+
+pub(crate) fn ms(milliseconds: Ms) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) mischief: Mischief,
+    pub(crate) moods: Moods,
+    /// Decides who runs next, and what the manager does within its mood.
+    pub(crate) chance: u64,
+    /// The pool ends with the last user, not with the run.
+    pub(crate) lone: bool,
+    pub(crate) users: Vec<Vec<Op>>,
+}
+
+/// The pool's settings, but those that never matter here.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) max_size: usize,
+    pub(crate) min_idle: usize,
+    pub(crate) max_idle: Option<usize>,
+    pub(crate) connect_concurrency: Option<usize>,
+    return_queue: Option<usize>,
+    pub(crate) limit: Ms,
+    pub(crate) idle_timeout: Option<Ms>,
+    pub(crate) max_lifetime: Option<Ms>,
+    jitter: bool,
+    pub(crate) max_uses: Option<u64>,
+    pub(crate) check_policy: CheckPolicy,
+    idle_order: IdleOrder,
+    pub(crate) fail_fast: bool,
+}
+
+/// The schedule of attempts to connect while they fail.
+const FIRST_DELAY: Ms = 5;
+const LONGEST_DELAY: Ms = 60;
+
+impl Settings {
+    fn draw(draw: &mut Draw<'_>) -> Self {
+        let max_size = draw.within(1..=4);
+        let min_idle = draw.one_of(&[0, 0, 1, 2]).min(max_size);
+        Settings {
+            max_size,
+            min_idle,
+            max_idle: draw.one_of(&[None, None, None, Some(min_idle), Some(max_size)]),
+            connect_concurrency: draw.one_of(&[None, None, Some(1), Some(2)]),
+            return_queue: draw.one_of(&[None, None, Some(1)]),
+            limit: draw.one_of(&[40, 20, 100]),
+            idle_timeout: draw.one_of(&[None, None, Some(30), Some(200)]),
+            max_lifetime: draw.one_of(&[None, None, Some(25), Some(150)]),
+            jitter: draw.percent(50),
+            max_uses: draw.one_of(&[None, None, None, Some(1), Some(3)]),
+            check_policy: draw.one_of(&[
+                CheckPolicy::Never,
+                CheckPolicy::Always,
+                CheckPolicy::IdleFor(ms(20)),
+            ]),
+            idle_order: draw.one_of(&[IdleOrder::Lifo, IdleOrder::Fifo]),
+            fail_fast: draw.percent(25),
+        }
+    }
+
+    /// How long a schedule may put the next attempt to connect off that nobody waits for.
+    pub(crate) fn longest_delay(&self) -> Duration {
+        match self.fail_fast {
+            true => Backoff::default().cap(),
+            false => ms(LONGEST_DELAY),
+        }
+    }
+
+    pub(crate) fn apply<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
+        let backoff = Backoff::new(ms(FIRST_DELAY), ms(LONGEST_DELAY));
+        let limit = ms(self.limit);
+        builder
+            .max_size(self.max_size)
+            .min_idle(self.min_idle)
+            .max_idle(self.max_idle)
+            .connect_concurrency(self.connect_concurrency)
+            .return_queue(self.return_queue)
+            .acquire_timeout(limit * 4)
+            .connect_timeout(limit)
+            .check_timeout(limit)
+            .recycle_timeout(limit)
+            .close_timeout(limit)
+            .idle_timeout(self.idle_timeout.map(ms))
+            .max_lifetime(self.max_lifetime.map(ms))
+            .lifetime_jitter(if self.jitter { 0.3 } else { 0.0 })
+            .max_uses(self.max_uses)
+            .check_policy(self.check_policy)
+            .idle_order(self.idle_order)
+            .connect_policy(match self.fail_fast {
+                true => ConnectPolicy::FailFast,
+                false => ConnectPolicy::Retry(backoff),
+            })
+    }
+}
+
+/// What the runtime does to the pool, and to its users.
+#[derive(Clone, Debug)]
+pub(crate) struct Mischief {
+    /// To the pool's tasks.
+    pub(crate) faults: Faults,
+    /// The longest that one of the pool's tasks is late.
+    pub(crate) late: Ms,
+    /// Pool's tasks may be lost.
+    pub(crate) loses: bool,
+    /// Out of a thousand polls of a user, how many find him gone instead.
+    pub(crate) aborts: usize,
+    /// Out of a thousand polls of a user, how many are followed by another that nobody asked for.
+    pub(crate) vain_polls: usize,
+    /// Out of a thousand steps, how many are followed by a while in which nobody gets to run.
+    pub(crate) stalls: usize,
+}
+
+impl Mischief {
+    fn draw(draw: &mut Draw<'_>) -> Self {
+        let late = draw.one_of(&[0, 0, 0, 3, 30]);
+        let loses = draw.percent(30);
+        let mut faults = Faults::none().poll_in_vain(draw.one_of(&[0.0, 0.1]));
+        if late > 0 {
+            faults = faults.delay_wakes(draw.one_of(&[0.1, 0.5]), ms(late));
+        }
+        if loses {
+            faults = faults
+                .drop_unpolled(draw.one_of(&[0.0, 0.05, 0.5]))
+                .drop_midway(draw.one_of(&[0.02, 0.2]));
+        }
+        Mischief {
+            faults,
+            late,
+            loses,
+            aborts: draw.one_of(&[0, 0, 10, 100]),
+            vain_polls: draw.one_of(&[0, 100]),
+            stalls: draw.one_of(&[0, 0, 10]),
+        }
+    }
+}
+
+/// How the calls of the manager's tend to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// At once, and well.
+    Prompt,
+    /// Well, in its time.
+    Steady,
+    /// Anything may happen.
+    Moody,
+    /// Nothing goes well.
+    Down,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moods {
+    pub(crate) connect: Mood,
+    pub(crate) check: Mood,
+    pub(crate) inspect: Mood,
+    pub(crate) recycle: Mood,
+    pub(crate) close: Mood,
+}
+
+impl Moods {
+    fn draw(draw: &mut Draw<'_>) -> Self {
+        let mut mood = || draw.one_of(&[Mood::Prompt, Mood::Steady, Mood::Steady, Mood::Moody]);
+        Moods {
+            connect: mood(),
+            check: mood(),
+            inspect: mood(),
+            recycle: mood(),
+            close: mood(),
+        }
+    }
+}
+
+impl Mood {
+    /// How one call goes.
+    pub(crate) fn step(self, rng: &mut fastrand::Rng) -> Step {
+        let delay = ms(rng.u64(..20));
+        match (self, rng.u8(..20)) {
+            (Mood::Prompt, _) => ok(),
+            (Mood::Steady, 0) => err(),
+            (Mood::Steady, _) => ok().after(delay),
+            (Mood::Moody, 0..=8) => ok().after(delay),
+            (Mood::Moody | Mood::Down, 9..=13) => err().after(delay),
+            (Mood::Moody, 14) => permanent(),
+            (Mood::Moody, 15..=17) => panics().after(delay),
+            (Mood::Down, 14..=16) => hang(),
+            (Mood::Down, _) => err(),
+            (Mood::Moody, _) => hang(),
+        }
+    }
+}
+
+/// What a user does next.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Acquire {
+        /// `None` for the pool's default.
+        patience: Option<Ms>,
+        cancel: Option<Cancel>,
+        hold: Ms,
+        end: End,
+    },
+    TryAcquire {
+        hold: Ms,
+        end: End,
+    },
+    /// The future of an acquire is polled once, then neither polled nor dropped.
+    ForgetWaiting,
+    Sleep(Ms),
+    Resize(usize),
+    Retain(Keep),
+    Adopt,
+    Fill(Option<Cancel>),
+    ServerGoes(Mood),
+    Close(Option<Cancel>),
+    CloseWithin(Ms),
+}
+
+/// When a user loses interest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cancel {
+    After(Ms),
+    AfterPolls(usize),
+}
+
+/// What becomes of a loan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Drop,
+    Dirty,
+    Broken,
+    Discard,
+    Detach,
+    Release {
+        dirty: bool,
+        cancel: Option<Cancel>,
+    },
+    Panic,
+    /// It never comes back, as far as the pool can tell.
+    Leak,
+}
+
+/// What a `retain` thinks of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keep {
+    All,
+    None,
+    Even,
+    Panic,
+}
+
+impl Plan {
+    pub(crate) fn draw(draw: &mut Draw<'_>) -> Self {
+        let settings = Settings::draw(draw);
+        let mischief = Mischief::draw(draw);
+        let moods = Moods::draw(draw);
+        let chance = draw.number();
+        let lone = draw.percent(20);
+        let users = draw.within(1..=6);
+        let users = (0..users)
+            .map(|_| {
+                let ops = draw.within(1..=6);
+                (0..ops).map(|_| Op::draw(draw, mischief.loses)).collect()
+            })
+            .collect();
+        Plan {
+            settings,
+            mischief,
+            moods,
+            chance,
+            lone,
+            users,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:?}\n{:?}\n{:?}",
+            self.settings, self.mischief, self.moods
+        )?;
+        if self.lone {
+            writeln!(f, "The pool ends with its last user.")?;
+        }
+        for (name, ops) in self.users.iter().enumerate() {
+            writeln!(f, "user {name}: {ops:?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Op {
+    fn draw(draw: &mut Draw<'_>, tasks_are_lost: bool) -> Self {
+        match draw.below(40) {
+            0..=21 => Op::Acquire {
+                patience: draw.one_of(&[None, None, Some(0), Some(1), Some(10), Some(80)]),
+                cancel: Cancel::draw(draw, 20),
+                hold: draw.one_of(&[0, 1, 5, 40]),
+                end: End::draw(draw),
+            },
+            22..=24 => Op::TryAcquire {
+                hold: draw.one_of(&[0, 1, 5, 40]),
+                end: End::draw(draw),
+            },
+            // A waiter that is never polled cannot see to what a lost task left undone.
+            25 if !tasks_are_lost => Op::ForgetWaiting,
+            25..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
+            29..=30 => Op::Resize(draw.within(0..=5)),
+            31 => Op::Retain(draw.one_of(&[Keep::All, Keep::None, Keep::Even, Keep::Panic])),
+            32..=33 => Op::Adopt,
+            34..=35 => Op::Fill(Cancel::draw(draw, 50)),
+            36..=38 => Op::ServerGoes(draw.one_of(&[Mood::Down, Mood::Prompt, Mood::Moody])),
+            _ if draw.percent(60) => Op::Sleep(draw.one_of(&[2, 60])),
+            _ if draw.percent(50) => Op::CloseWithin(draw.one_of(&[0, 10, 100])),
+            _ => Op::Close(Cancel::draw(draw, 50)),
+        }
+    }
+}
+
+impl Cancel {
+    fn draw(draw: &mut Draw<'_>, percent: usize) -> Option<Self> {
+        if !draw.percent(percent) {
+            return None;
+        }
+        Some(match draw.percent(50) {
+            true => Cancel::After(draw.one_of(&[0, 1, 7, 30])),
+            false => Cancel::AfterPolls(draw.within(1..=4)),
+        })
+    }
+}
+
+impl End {
+    fn draw(draw: &mut Draw<'_>) -> Self {
+        match draw.below(24) {
+            0..=8 => End::Drop,
+            9..=12 => End::Dirty,
+            13..=14 => End::Broken,
+            15..=16 => End::Discard,
+            17 => End::Detach,
+            18..=20 => End::Release {
+                dirty: draw.percent(60),
+                cancel: Cancel::draw(draw, 40),
+            },
+            21..=22 => End::Panic,
+            _ => End::Leak,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Plays a plan on the virtual clock, and asks the model at every step.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use watertight::{Pool, VirtualRuntime};
+
+use crate::conditions::Conditions;
+use crate::model::Model;
+use crate::plan::{Mischief, Moods, Plan, ms};
+use crate::support::{LawPool, Scripted, World};
+use crate::user::Stage;
+
+/// No plan takes that long.
+const LONGEST: Duration = Duration::from_secs(100);
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) steps: usize,
+    pub(crate) trace: Vec<String>,
+}
+
+/// Runs a plan to its end.
+///
+/// # Panics
+///
+/// Panics when something is not as it must be. What happened until then is in `report`.
+pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
+    let runtime = VirtualRuntime::seeded(plan.chance);
+    let faulty = runtime.with_faults(plan.mischief.faults);
+    World::by_hand_on(faulty, |world, _| {
+        let mut chance = fastrand::Rng::with_seed(plan.chance);
+        set_moods(world, plan.moods, &mut chance);
+        let pool = match plan.lone {
+            true => world.lone_pool(|builder| plan.settings.apply(builder)),
+            false => world.pool(|builder| plan.settings.apply(builder)),
+        };
+        let weak = pool.downgrade();
+        let model = Model::new(runtime.clone(), weak.clone(), plan);
+        let stage = Stage {
+            world,
+            runtime: &runtime,
+            model: &model,
+            chance: RefCell::new(chance.fork()),
+            leaked: RefCell::default(),
+            forgotten: RefCell::default(),
+            trace: traced.then_some(report),
+        };
+        let users = plan.users.iter().enumerate().map(|(name, ops)| User {
+            life: Some(Box::pin(stage.live(name, pool.clone(), ops))),
+            alarm: Arc::new(Alarm(AtomicBool::new(true))),
+        });
+        let mut play = Play {
+            stage: &stage,
+            users: users.collect(),
+            chance,
+            mischief: &plan.mischief,
+            conditions: Conditions::new(plan),
+            report,
+        };
+        drop(pool);
+        play.play_out();
+        drop(play);
+        after(&stage, weak.upgrade(), plan);
+        // Tasks that end now may be late.
+        runtime.advance(ms(3 * plan.mischief.late));
+    });
+}
+
+fn set_moods(world: &World, moods: Moods, chance: &mut fastrand::Rng) {
+    let Moods {
+        connect,
+        check,
+        inspect,
+        recycle,
+        close,
+    } = moods;
+    for (script, mood) in [
+        (world.connects(), connect),
+        (world.checks(), check),
+        (world.inspects(), inspect),
+        (world.recycles(), recycle),
+        (world.closes(), close),
+    ] {
+        script.next((0..40).map(|_| mood.step(chance)));
+    }
+}
+
+struct Play<'p, 'a> {
+    stage: &'p Stage<'a>,
+    users: Vec<User<'p>>,
+    chance: fastrand::Rng,
+    mischief: &'p Mischief,
+    conditions: Conditions,
+    report: &'p RefCell<Report>,
+}
+
+struct User<'a> {
+    /// `None` once it is over.
+    life: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    /// That of the last poll: nobody may wake an older one and think that he has done his duty.
+    alarm: Arc<Alarm>,
+}
+
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Play<'_, '_> {
+    fn play_out(&mut self) {
+        let runtime = self.stage.runtime;
+        loop {
+            while self.step() {
+                self.inspect();
+            }
+            self.stage.model.assert_nobody_is_late();
+            self.conditions.assert_when_quiet(self.stage);
+            if self.users.iter().all(|user| user.life.is_none()) {
+                return;
+            }
+            assert!(runtime.skip(), "somebody waits for what will never come");
+            assert!(runtime.elapsed() < LONGEST, "this goes on for ever");
+            self.inspect();
+        }
+    }
+
+    fn inspect(&self) {
+        self.report.borrow_mut().steps += 1;
+        self.stage.model.look();
+        self.conditions.assert_always(self.stage);
+    }
+
+    /// Lets a user or one of the pool's tasks go on. False if there is none that could.
+    fn step(&mut self) -> bool {
+        if self.happens(self.mischief.stalls) {
+            let time = ms(self.chance.u64(1..30));
+            self.stage.note(|| format!("nobody runs for {time:?}"));
+            self.stage.runtime.stall(time);
+        }
+        let ready: Vec<usize> = (0..self.users.len())
+            .filter(|&user| self.users[user].is_ready())
+            .collect();
+        if ready.is_empty() || self.chance.u8(..3) == 0 {
+            if self.stage.runtime.step() {
+                return true;
+            }
+        }
+        match self.chance.choice(ready) {
+            Some(user) => self.poll(user),
+            None => return false,
+        }
+        true
+    }
+
+    fn poll(&mut self, user: usize) {
+        if self.happens(self.mischief.aborts) {
+            self.stage.note(|| format!("user {user}: is aborted"));
+            self.users[user].life = None;
+            return;
+        }
+        let in_vain = self.happens(self.mischief.vain_polls);
+        let user = &mut self.users[user];
+        user.alarm = Arc::new(Alarm(AtomicBool::new(in_vain)));
+        let waker = Waker::from(Arc::clone(&user.alarm));
+        if let Some(life) = &mut user.life {
+            let polled = life.as_mut().poll(&mut Context::from_waker(&waker));
+            if polled.is_ready() {
+                user.life = None;
+            }
+        }
+    }
+
+    fn happens(&mut self, per_mille: usize) -> bool {
+        per_mille > 0 && self.chance.usize(..1000) < per_mille
+    }
+}
+
+impl User<'_> {
+    fn is_ready(&self) -> bool {
+        self.life.is_some() && self.alarm.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The users are gone. Once all goes well again, the pool must be as good as new.
+fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan) {
+    let (world, runtime) = (stage.world, stage.runtime);
+    stage.note(|| "all is well again".into());
+    for script in [
+        world.connects(),
+        world.checks(),
+        world.inspects(),
+        world.recycles(),
+        world.closes(),
+    ] {
+        script.forget();
+    }
+    // Longer than any limit, any delay, and the patience of those who were forgotten.
+    let settings = &plan.settings;
+    runtime.advance(ms(5 * settings.limit + 3 * plan.mischief.late) + settings.longest_delay());
+    stage.model.look();
+    let Some(pool) = pool else {
+        stage.forgotten.borrow_mut().clear();
+        stage.leaked.borrow_mut().clear();
+        return;
+    };
+    let pool = LawPool::of(pool, world);
+    if !pool.is_closed() {
+        has_recovered(stage, &pool, plan);
+        has_its_full_capacity(stage, &pool);
+    }
+    stage.forgotten.borrow_mut().clear();
+    stage.model.compare(&pool);
+    let leaked = stage.leaked.borrow().len();
+    let left = runtime.block_on(pool.close_within(ms(4 * plan.settings.limit)));
+    assert_eq!(
+        left, leaked,
+        "places are taken, but not by those who leaked"
+    );
+    stage.leaked.borrow_mut().clear();
+}
+
+/// Without anybody asking.
+fn has_recovered(stage: &Stage<'_>, pool: &LawPool, plan: &Plan) {
+    if plan.mischief.loses {
+        // There may be no keeper, and then nobody to see to it.
+        return;
+    }
+    let status = pool.status();
+    let wanted = plan
+        .settings
+        .min_idle
+        .min(status.max_size.saturating_sub(status.in_use));
+    assert!(status.idle >= wanted, "not refilled: {status:?}");
+    let _ = stage;
+}
+
+fn has_its_full_capacity(stage: &Stage<'_>, pool: &LawPool) {
+    let status = pool.status();
+    let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
+    assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
+    let most = status.max_size.saturating_sub(status.in_use);
+    let patience = Duration::from_secs(30);
+    let held = stage.runtime.block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..most {
+            let acquire = pool.acquire_timeout(patience);
+            held.push(stage.model.watch(patience, acquire).await);
+        }
+        held
+    });
+    for (place, conn) in held.iter().enumerate() {
+        assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
+    }
+}

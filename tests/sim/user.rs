@@ -1,0 +1,240 @@
+//! A user of the pool, who does what the plan says.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_lite::future::or;
+use watertight::{Condition, PooledConnection, VirtualRuntime};
+
+use crate::model::{Model, Watched};
+use crate::plan::{Cancel, End, Keep, Mood, Ms, Op, ms};
+use crate::run::Report;
+use crate::support::{LawPool, Lent, World};
+
+/// What all users share.
+pub(crate) struct Stage<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) runtime: &'a VirtualRuntime,
+    pub(crate) model: &'a Model,
+    pub(crate) chance: RefCell<fastrand::Rng>,
+    /// Loans that never come back, as far as the pool can tell.
+    pub(crate) leaked: RefCell<Vec<Lent>>,
+    /// Waiters that are neither polled nor dropped.
+    pub(crate) forgotten: RefCell<Vec<Watched<'a>>>,
+    /// What has happened, if somebody wants to read it.
+    pub(crate) trace: Option<&'a RefCell<Report>>,
+}
+
+/// Longer than anything that ends.
+const FOR_EVER: Ms = 10_000;
+
+impl<'a> Stage<'a> {
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = self.trace {
+            let line = format!("{:>9.3?}  {}", self.runtime.elapsed(), what());
+            trace.borrow_mut().trace.push(line);
+        }
+    }
+
+    /// Does all that a user is to do, in order. The user's handle goes with him.
+    pub(crate) async fn live(&self, name: usize, pool: LawPool, ops: &[Op]) {
+        for op in ops {
+            self.note(|| format!("user {name}: {op:?}"));
+            self.act(name, &pool, op).await;
+        }
+        self.note(|| format!("user {name}: leaves"));
+    }
+
+    async fn act(&self, name: usize, pool: &LawPool, op: &Op) {
+        match *op {
+            Op::Acquire {
+                patience,
+                cancel,
+                hold,
+                end,
+            } => {
+                if let Some(conn) = self.acquire(pool, patience, cancel).await {
+                    self.note(|| format!("user {name}: has {}", conn.id()));
+                    self.use_up(pool, conn, hold, end).await;
+                }
+            }
+            Op::TryAcquire { hold, end } => {
+                self.model.look();
+                let waiting = self.model.waiting();
+                let conn = pool.try_acquire();
+                self.model.tried(conn.is_some(), waiting);
+                if let Some(conn) = conn {
+                    self.note(|| format!("user {name}: has {}", conn.id()));
+                    self.use_up(pool, conn, hold, end).await;
+                }
+            }
+            Op::ForgetWaiting => self.forget_waiting(pool).await,
+            Op::Sleep(time) => self.sleep(time).await,
+            Op::Resize(size) => {
+                self.model.resizing(size);
+                pool.resize(size);
+            }
+            Op::Retain(keep) => retain(pool, keep),
+            Op::Adopt => drop(pool.adopt(self.world.connection_from_elsewhere())),
+            Op::Fill(cancel) => {
+                let _ = self.finish("fill", cancel, pool.fill()).await;
+            }
+            Op::ServerGoes(mood) => self.server_goes(mood),
+            Op::Close(cancel) => {
+                self.model.closing();
+                let closing = pool.close();
+                let closed = async {
+                    closing.await;
+                    true
+                };
+                let given_up = async {
+                    self.sleep(FOR_EVER).await;
+                    !(self.leaked.borrow().is_empty() && self.forgotten.borrow().is_empty())
+                };
+                let closed = self.until(cancel, or(closed, given_up)).await;
+                assert!(
+                    closed != Some(false),
+                    "nobody has one, but closing does not end"
+                );
+            }
+            Op::CloseWithin(grace) => {
+                self.model.closing();
+                pool.close_within(ms(grace)).await;
+            }
+        }
+    }
+
+    async fn acquire(
+        &self,
+        pool: &LawPool,
+        patience: Option<Ms>,
+        cancel: Option<Cancel>,
+    ) -> Option<Lent> {
+        let limit = patience.map_or(ms(self.model.settings().limit) * 4, ms);
+        let watched = match patience {
+            Some(_) => self.model.watch(limit, pool.acquire_timeout(limit)),
+            None => self.model.watch(limit, pool.acquire()),
+        };
+        let conn = self.until(cancel, watched).await?.ok()?;
+        if let Some(most) = self.model.settings().max_uses {
+            assert!(conn.metrics().uses() <= most, "lent too often");
+        }
+        Some(conn)
+    }
+
+    async fn forget_waiting(&self, pool: &LawPool) {
+        let owned = pool.clone();
+        let limit = ms(self.model.settings().limit) * 4;
+        let acquire = async move { owned.acquire().await };
+        let mut watched = self.model.watch(limit, acquire);
+        let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut watched).poll(cx)));
+        match polled.await {
+            Poll::Ready(_) => {}
+            Poll::Pending => {
+                watched.forget();
+                self.forgotten.borrow_mut().push(watched);
+            }
+        }
+    }
+
+    async fn use_up(&self, pool: &LawPool, mut conn: Lent, hold: Ms, end: End) {
+        if hold > 0 {
+            self.sleep(hold).await;
+        }
+        match end {
+            End::Drop => drop(conn),
+            End::Dirty => conn.condition = Condition::Dirty,
+            End::Broken => conn.condition = Condition::Broken,
+            End::Discard => conn.discard(),
+            End::Detach => drop(conn.detach()),
+            End::Release { dirty, cancel } => {
+                if dirty {
+                    conn.condition = Condition::Dirty;
+                }
+                let release = PooledConnection::release(conn.into_guard());
+                self.finish("release", cancel, release).await;
+            }
+            End::Panic => {
+                let panic = AssertUnwindSafe(|| {
+                    let _conn = conn;
+                    resume_unwind(Box::new("as planned"));
+                });
+                assert!(catch_unwind(panic).is_err());
+            }
+            End::Leak => self.leaked.borrow_mut().push(conn),
+        }
+        let _ = pool;
+    }
+
+    fn server_goes(&self, mood: Mood) {
+        let connects = self.world.connects();
+        connects.forget();
+        let mut chance = self.chance.borrow_mut();
+        connects.next((0..20).map(|_| mood.step(&mut chance)));
+    }
+
+    async fn sleep(&self, time: Ms) {
+        self.runtime.sleep(ms(time)).await;
+    }
+
+    /// Something that must come to its end in time.
+    async fn finish<T>(
+        &self,
+        what: &str,
+        cancel: Option<Cancel>,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let deadline = async {
+            self.sleep(FOR_EVER).await;
+            panic!("{what} does not end");
+        };
+        self.until(cancel, or(future, deadline)).await
+    }
+
+    /// Drops a future when its owner loses interest.
+    async fn until<T>(&self, cancel: Option<Cancel>, future: impl Future<Output = T>) -> Option<T> {
+        match cancel {
+            None => Some(future.await),
+            Some(Cancel::After(time)) => {
+                let cancelled = async {
+                    self.sleep(time).await;
+                    None
+                };
+                let future = async { Some(future.await) };
+                // Which is looked at first decides what happens if both are over.
+                let first = self.chance.borrow_mut().bool();
+                match first {
+                    true => or(future, cancelled).await,
+                    false => or(cancelled, future).await,
+                }
+            }
+            Some(Cancel::AfterPolls(most)) => {
+                let mut future = pin!(future);
+                let mut polls = 0;
+                std::future::poll_fn(|cx| {
+                    if polls == most {
+                        return Poll::Ready(None);
+                    }
+                    polls += 1;
+                    future.as_mut().poll(cx).map(Some)
+                })
+                .await
+            }
+        }
+    }
+}
+
+fn retain(pool: &LawPool, keep: Keep) {
+    let retained = catch_unwind(AssertUnwindSafe(|| {
+        pool.retain(|conn, _| match keep {
+            Keep::All => true,
+            Keep::None => false,
+            Keep::Even => conn.id() % 2 == 0,
+            Keep::Panic => resume_unwind(Box::new("as planned")),
+        })
+    }));
+    assert!(retained.is_ok() || matches!(keep, Keep::Panic));
+}
