@@ -86,7 +86,7 @@ impl Conditions {
         };
         let status = pool.status();
         let now = stage.runtime.now();
-        let Some(what) = self.wanting(&status) else {
+        let Some((what, patience)) = self.wanting(&status) else {
             self.starving.set(None);
             return;
         };
@@ -94,7 +94,7 @@ impl Conditions {
         self.starving.set(Some(since));
         let failed = pool.statistics().failed_connects > 0;
         let last_attempt = self.last_attempt.get().filter(|_| failed);
-        let due = last_attempt.map_or(since, |at| (at + self.patience(&status)).max(since));
+        let due = last_attempt.map_or(since, |at| (at + patience).max(since));
         let waited = now - since;
         assert!(
             now <= due + self.slack,
@@ -102,35 +102,33 @@ impl Conditions {
         );
     }
 
-    /// How long a schedule may put the next attempt to connect off.
-    fn patience(&self, status: &Status) -> Duration {
-        match self.settings.fail_fast && status.waiting > 0 {
-            // Each attempt is for somebody, who learns how it ended.
-            true => Duration::ZERO,
-            false => self.settings.longest_delay(),
-        }
-    }
-
-    fn wanting(&self, status: &Status) -> Option<&'static str> {
+    /// What is not as it should be, and for how long the connect schedule may be the reason.
+    fn wanting(&self, status: &Status) -> Option<(&'static str, Duration)> {
         if status.closed {
             return None;
         }
+        let settings = &self.settings;
         let under_way = status.connecting + status.checking;
-        let most = self.settings.connect_concurrency.unwrap_or(usize::MAX);
+        let most = settings.connect_concurrency.unwrap_or(usize::MAX);
         let could_connect = status.size < status.max_size && status.connecting < most;
-        if status.waiting > 0 && status.idle > 0 {
-            if self.settings.check_policy == CheckPolicy::Never || status.checking < status.waiting
-            {
-                return Some("somebody waits beside an idle connection");
-            }
+        let enough_checks = status.checking >= status.waiting;
+        let checks = settings.check_policy != CheckPolicy::Never;
+        if status.waiting > 0 && status.idle > 0 && !(checks && enough_checks) {
+            return Some(("somebody waits beside an idle connection", Duration::ZERO));
         }
         if status.waiting > under_way && could_connect {
-            return Some("somebody waits beside a free place");
+            let patience = match settings.fail_fast {
+                // Each attempt is for somebody, who learns how it ended.
+                true => Duration::ZERO,
+                false => settings.longest_delay(),
+            };
+            return Some(("somebody waits beside a free place", patience));
         }
         let coming = status.idle + status.recycling + under_way.saturating_sub(status.waiting);
-        let wanted = self.settings.min_idle.min(status.max_size);
+        let wanted = settings.min_idle.min(status.max_size);
         if coming < wanted && could_connect && !self.loses {
-            return Some("too few are idle, and nobody sees to it");
+            let what = "too few are idle, and nobody sees to it";
+            return Some((what, settings.longest_delay()));
         }
         None
     }
