@@ -1,10 +1,16 @@
 //! A deterministic simulator: drawn users, a moody manager and a mischievous runtime, on a virtual
 //! clock, beside a plain reference model.
 //!
+//! A *seed* makes a [`Plan`]: the settings of a pool, what its runtime does wrong, how the calls
+//! of its manager go, and what each of its users does. [`run`] plays it: at every step chance picks
+//! who goes on, and the model and the ledger are asked whether all is as it must be; at the end,
+//! once everything goes well again, the pool must be as good as new, and then leave nothing behind.
+//!
 //! ```text
-//! cargo test --test sim                                      a few thousand seeds
-//! WATERTIGHT_SEEDS=200000 cargo test --release --test sim    more of them
-//! WATERTIGHT_SEED=17 cargo test --test sim                   this one, with all that happens in it
+//! cargo test --test sim                                                  a few thousand seeds
+//! WATERTIGHT_SEEDS=0..200000 cargo test --profile checked --test sim     many of them
+//! WATERTIGHT_SEED=17 cargo test --test sim                               one, and all that happens
+//! WATERTIGHT_SCRIPT=fuzz/artifacts/.. cargo test --test sim              one that a fuzzer found
 //! ```
 
 // In a test, an unwrap is an assertion.
@@ -20,42 +26,43 @@ mod support;
 mod user;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{env, fs};
 
 use draw::Draw;
 use plan::Plan;
 use run::{Report, run};
 
 /// So many seeds are tried by default.
-const SEEDS: u64 = 3_000;
+const SEEDS: Range<u64> = 0..3_000;
 /// After so many failures the rest would not tell more.
 const ENOUGH: usize = 20;
 
 #[test]
 fn whatever_happens_nothing_leaks_starves_or_hangs() {
-    if let Some(seed) = number_in("WATERTIGHT_SEED") {
-        let plan = Plan::draw(&mut Draw::from_seed(seed));
-        let report = RefCell::default();
-        println!("{plan}");
-        let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, true)));
-        for line in &report.borrow().trace {
-            println!("{line}");
-        }
-        assert!(result.is_ok(), "seed {seed} fails");
-        return;
+    if let Ok(seed) = env::var("WATERTIGHT_SEED") {
+        return replay(&mut Draw::from_seed(seed.parse().expect("a number")));
     }
-    let seeds = number_in("WATERTIGHT_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
+    if let Ok(script) = env::var("WATERTIGHT_SCRIPT") {
+        let bytes = fs::read(&script).expect("a file");
+        return replay(&mut Draw::from_bytes(&bytes));
+    }
+    let seeds = env::var("WATERTIGHT_SEEDS").map_or(SEEDS, |range| {
+        let (first, end) = range.split_once("..").expect("first..end");
+        first.parse().expect("a number")..end.parse().expect("a number")
+    });
+    let next = AtomicU64::new(seeds.start);
     let tally = Mutex::new((0, Vec::new()));
     let try_seeds = || {
         while tally.lock().unwrap().1.len() < ENOUGH {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
+            if seed >= seeds.end {
                 return;
             }
-            let outcome = try_seed(seed);
+            let outcome = try_plan(&mut Draw::from_seed(seed));
             let mut tally = tally.lock().unwrap();
             match outcome {
                 Ok(steps) => tally.0 += steps,
@@ -69,30 +76,47 @@ fn whatever_happens_nothing_leaks_starves_or_hangs() {
         }
     });
     let (steps, failures) = tally.into_inner().unwrap();
-    println!("{seeds} seeds, {steps} steps");
+    println!("seeds {seeds:?}: {steps} steps");
     assert!(
         failures.is_empty(),
         "seeds that fail: {failures:#?}\nreplay one with WATERTIGHT_SEED=.. cargo test --test sim"
     );
 }
 
-/// Runs one seed; returns the number of its steps, or why it failed.
-fn try_seed(seed: u64) -> Result<usize, String> {
-    let plan = Plan::draw(&mut Draw::from_seed(seed));
-    let report = RefCell::<Report>::default();
-    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, false)));
-    match result {
-        Ok(()) => Ok(report.into_inner().steps),
-        Err(panic) => Err(match panic.downcast::<String>() {
-            Ok(why) => *why,
-            Err(panic) => panic
-                .downcast::<&str>()
-                .map_or_else(|_| String::new(), |why| (*why).into()),
-        }),
+/// What the fuzzer has found worth keeping, because it got somewhere new.
+#[test]
+fn scripts_in_the_corpus_of_the_fuzzer_pass() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/script");
+    let mut scripts = 0;
+    for entry in fs::read_dir(corpus).expect("the corpus is there") {
+        let script = entry.unwrap().path();
+        let outcome = try_plan(&mut Draw::from_bytes(&fs::read(&script).unwrap()));
+        assert!(outcome.is_ok(), "{}: {outcome:?}", script.display());
+        scripts += 1;
     }
+    assert!(scripts > 100, "the corpus is gone: {scripts}");
 }
 
-fn number_in(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().expect("a number"))
+/// Runs one plan; returns the number of its steps, or why it failed.
+fn try_plan(draw: &mut Draw<'_>) -> Result<usize, String> {
+    let plan = Plan::draw(draw);
+    let report = RefCell::<Report>::default();
+    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, false)));
+    result.map(|()| report.into_inner().steps).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()))
+            .unwrap_or_default()
+    })
+}
+
+/// Runs one plan, and prints it and all that happens.
+fn replay(draw: &mut Draw<'_>) {
+    let plan = Plan::draw(draw);
+    let report = RefCell::default();
+    println!("{plan}");
+    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, true)));
+    for line in &report.borrow().trace {
+        println!("{line}");
+    }
+    assert!(result.is_ok(), "it fails");
 }

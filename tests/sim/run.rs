@@ -150,10 +150,9 @@ impl Play<'_, '_> {
         let ready: Vec<usize> = (0..self.users.len())
             .filter(|&user| self.users[user].is_ready())
             .collect();
-        if ready.is_empty() || self.chance.u8(..3) == 0 {
-            if self.stage.runtime.step() {
-                return true;
-            }
+        let pools_turn = ready.is_empty() || self.chance.u8(..3) == 0;
+        if pools_turn && self.stage.runtime.step() {
+            return true;
         }
         match self.chance.choice(ready) {
             Some(user) => self.poll(user),
@@ -215,7 +214,7 @@ fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan) {
     };
     let pool = LawPool::of(pool, world);
     if !pool.is_closed() {
-        has_recovered(stage, &pool, plan);
+        has_recovered(&pool, plan);
         has_its_full_capacity(stage, &pool);
     }
     stage.forgotten.borrow_mut().clear();
@@ -230,7 +229,7 @@ fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan) {
 }
 
 /// Without anybody asking.
-fn has_recovered(stage: &Stage<'_>, pool: &LawPool, plan: &Plan) {
+fn has_recovered(pool: &LawPool, plan: &Plan) {
     if plan.mischief.loses {
         // There may be no keeper, and then nobody to see to it.
         return;
@@ -241,7 +240,6 @@ fn has_recovered(stage: &Stage<'_>, pool: &LawPool, plan: &Plan) {
         .min_idle
         .min(status.max_size.saturating_sub(status.in_use));
     assert!(status.idle >= wanted, "not refilled: {status:?}");
-    let _ = stage;
 }
 
 fn has_its_full_capacity(stage: &Stage<'_>, pool: &LawPool) {

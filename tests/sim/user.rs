@@ -58,7 +58,7 @@ impl<'a> Stage<'a> {
             } => {
                 if let Some(conn) = self.acquire(pool, patience, cancel).await {
                     self.note(|| format!("user {name}: has {}", conn.id()));
-                    self.use_up(pool, conn, hold, end).await;
+                    self.use_up(conn, hold, end).await;
                 }
             }
             Op::TryAcquire { hold, end } => {
@@ -68,7 +68,7 @@ impl<'a> Stage<'a> {
                 self.model.tried(conn.is_some(), waiting);
                 if let Some(conn) = conn {
                     self.note(|| format!("user {name}: has {}", conn.id()));
-                    self.use_up(pool, conn, hold, end).await;
+                    self.use_up(conn, hold, end).await;
                 }
             }
             Op::ForgetWaiting => self.forget_waiting(pool).await,
@@ -140,7 +140,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    async fn use_up(&self, pool: &LawPool, mut conn: Lent, hold: Ms, end: End) {
+    async fn use_up(&self, mut conn: Lent, hold: Ms, end: End) {
         if hold > 0 {
             self.sleep(hold).await;
         }
@@ -166,7 +166,6 @@ impl<'a> Stage<'a> {
             }
             End::Leak => self.leaked.borrow_mut().push(conn),
         }
-        let _ = pool;
     }
 
     fn server_goes(&self, mood: Mood) {

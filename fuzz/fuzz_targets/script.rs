@@ -1,0 +1,33 @@
+//! The input is a plan for the simulator: settings, mischief, and what each user does.
+
+#![no_main]
+#![allow(clippy::unwrap_used, dead_code)]
+
+#[path = "../../tests/sim/conditions.rs"]
+mod conditions;
+#[path = "../../tests/sim/draw.rs"]
+mod draw;
+#[path = "../../tests/sim/model.rs"]
+mod model;
+#[path = "../../tests/sim/plan.rs"]
+mod plan;
+#[path = "../../tests/sim/run.rs"]
+mod run;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+#[path = "../../tests/sim/user.rs"]
+mod user;
+
+use std::cell::RefCell;
+
+use libfuzzer_sys::fuzz_target;
+
+use draw::Draw;
+use plan::Plan;
+
+fuzz_target!(|script: &[u8]| {
+    let plan = Plan::draw(&mut Draw::from_bytes(script));
+    // libFuzzer's hook would abort at a panic that the pool is to survive: those of the manager and
+    // of the users. They are raised without the hook, so what it sees is a failure.
+    run::run(&plan, &RefCell::default(), false);
+});
