@@ -24,14 +24,9 @@ pub(crate) struct Conditions {
 
 impl Conditions {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let limit = ms(plan.settings.limit);
-        let losses = match plan.mischief.loses {
-            true => 2 * limit + 4 * plan.settings.longest_delay(),
-            false => Duration::ZERO,
-        };
         Conditions {
             settings: plan.settings.clone(),
-            slack: 4 * ms(plan.mischief.late) + losses,
+            slack: 4 * ms(plan.mischief.late),
             loses: plan.mischief.loses,
             starving: Cell::new(None),
             attempts: Cell::new((0, 0)),

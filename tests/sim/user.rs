@@ -94,7 +94,7 @@ impl<'a> Stage<'a> {
                     self.sleep(FOR_EVER).await;
                     !(self.leaked.borrow().is_empty() && self.forgotten.borrow().is_empty())
                 };
-                let closed = self.until(cancel, or(closed, given_up)).await;
+                let closed = self.until(cancel, or(given_up, closed)).await;
                 assert!(
                     closed != Some(false),
                     "nobody has one, but closing does not end"
@@ -190,7 +190,8 @@ impl<'a> Stage<'a> {
             self.sleep(FOR_EVER).await;
             panic!("{what} does not end");
         };
-        self.until(cancel, or(future, deadline)).await
+        // The deadline first: a future that has to be polled to notice that it is over is a flaw.
+        self.until(cancel, or(deadline, future)).await
     }
 
     /// Drops a future when its owner loses interest.
