@@ -264,7 +264,9 @@ impl<C, E> State<C, E> {
         if self.driverless > 0 && self.free() > 0 && self.waiters.may_drive(key) {
             return Turn::Drive;
         }
-        Turn::Wait(match self.clock.is_kept() {
+        // Nobody has told the keeper when an attempt that a waiter drives will be overdue.
+        let driving = self.waiters.get_mut(key).driving;
+        Turn::Wait(match self.clock.is_kept() && !driving {
             true => Moment::NEVER,
             false => self.next_due(self.clock.now()),
         })

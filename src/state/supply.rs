@@ -19,9 +19,10 @@ impl<C, E> State<C, E> {
             fx.drained |= self.size() == 0;
         } else {
             self.serve_from_idle(now, fx);
+            // First, for what nobody waits for any more need not be driven, but begun anew.
+            self.pass_on_driverless(fx);
             self.begin_connects(now, fx);
         }
-        self.pass_on_driverless(fx);
         if !self.clock.is_kept() {
             // The first waiter stands in for the keeper: let it see what is due by now.
             self.wake_first(fx);

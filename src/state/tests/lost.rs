@@ -95,3 +95,38 @@ fn hung_connect_does_not_keep_an_idle_one_from_being_checked() {
     let (_, begun) = wait(&mut pool, 1000, 100_000);
     assert_eq!(begun.check.len(), 1);
 }
+
+#[test]
+fn attempt_that_hangs_with_its_waiter_is_not_counted_on_for_ever() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 100_000);
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.keep(at(1), fx));
+    drive(&mut pool, key, 1);
+    let Turn::Wait(due) = pool.poll_waiter(key, None) else {
+        panic!("its attempt is under way");
+    };
+    assert!(due < at(5000), "nobody else knows of it: {due:?}");
+    let (_, again) = fx(|fx| pool.advance(due, fx));
+    assert_eq!(again.connect.len(), 1, "there is another place");
+}
+
+#[test]
+fn attempt_that_no_waiter_needs_to_drive_any_more_makes_way_for_a_refill() {
+    let mut pool = pool(|config| config.min_idle = 1);
+    let (_, refill) = fx(|fx| pool.hurry(at(0), fx));
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let (second, _) = wait(&mut pool, 0, 1000);
+    let stage = attempt(&refill);
+    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    let _ = connect(&mut pool, &begun, 1, 2);
+    let conn = served(&mut pool, first);
+    let served_second = give_back(&mut pool, conn, 3);
+    assert_eq!(served(&mut pool, second).connection, 1);
+    assert_eq!(
+        served_second.connect.len(),
+        1,
+        "a place is free, none is idle"
+    );
+}
