@@ -8,8 +8,10 @@
 mod children;
 mod forgotten;
 mod holders;
+#[cfg(unix)]
 mod network;
 mod runtime_end;
+#[cfg(unix)]
 mod server;
 mod tally;
 
