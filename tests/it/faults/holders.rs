@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 use std::thread;
 
-use futures_lite::future::block_on;
 use watertight::{Pool, PooledConnection};
 
 use super::tally::{Tallied, tallied};
-use super::{Site, faults, wait_until};
+#[cfg(any(feature = "smol", feature = "tokio"))]
+use super::wait_until;
+use super::{Site, faults};
 
 type Guard = PooledConnection<Tallied>;
 
@@ -120,7 +121,7 @@ fn pool_in_a_thread_local_of_a_worker_ends_with_it() {
             guard.dirty = dirty;
             POOLS.with_borrow_mut(|pools| pools.push((pool, guard)));
         });
-        block_on(kept).unwrap();
+        futures_lite::future::block_on(kept).unwrap();
         assert_eq!(tally.live(), 1);
         drop(runtime);
         wait_until(|| tally.live() == 0);
@@ -207,7 +208,7 @@ fn tokio_task_aborted_while_holding_serves_the_waiter() {
 #[cfg(feature = "smol")]
 #[test]
 fn smol_task_dropped_while_holding_serves_the_waiter() {
-    block_on(async {
+    futures_lite::future::block_on(async {
         let (tally, builder) = tallied();
         let pool = builder
             .max_size(1)
