@@ -269,6 +269,13 @@ fn park_until<F: Future>(
     mut future: Pin<&mut F>,
     left: impl Fn() -> Option<Duration>,
 ) -> Option<F::Output> {
+    // Most have their answer at once, and need no parker.
+    if let Poll::Ready(value) = future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        return Some(value);
+    }
     let (parker, unparker) = parking::pair();
     let waker = Waker::from(unparker);
     loop {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cancel;
+mod faults;
 mod laws;
 mod panics;
 mod regressions;

@@ -1,0 +1,415 @@
+//! Real child processes that are stopped or killed. A child is spoken to over stdin and stdout,
+//! by an asynchronous manager and by one that blocks.
+
+use std::io::{self, BufRead, Write};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use smol::io::{AsyncBufReadExt, AsyncWriteExt};
+use watertight::{
+    Blocking, BlockingManager, Builder, CheckPolicy, Condition, Manager, Metrics, Pool,
+    PooledConnection,
+};
+
+use super::{PATIENCE, Site, Stopwatch, faults};
+
+/// Answers every line with that line.
+const SERVER: &str = r#"while IFS= read -r line; do echo "$line"; done"#;
+const CHECK_TIMEOUT: Duration = Duration::from_millis(150);
+const RECYCLE_TIMEOUT: Duration = Duration::from_millis(200);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Every child that was ever made.
+#[derive(Clone, Default)]
+struct Register(Arc<Mutex<Vec<Pid>>>);
+
+impl Register {
+    fn enter(&self, pid: u32) -> Pid {
+        let pid = pid.try_into().ok().and_then(Pid::from_raw).unwrap();
+        self.0.lock().unwrap().push(pid);
+        pid
+    }
+
+    fn all(&self) -> Vec<Pid> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// A zombie is still there: only one that was reaped is not.
+    fn are_all_reaped(&self) -> bool {
+        self.all()
+            .into_iter()
+            .all(|pid| test_kill_process(pid).is_err())
+    }
+}
+
+/// What a child is asked, and what is known of it.
+trait Child: Send + 'static {
+    fn pid(&self) -> Pid;
+    fn set_dirty(&mut self);
+    fn ask(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// A manager of children.
+trait Nursery: Manager<Connection: Child> {
+    fn new(register: Register) -> Self;
+}
+
+fn wrong_answer(answer: &str) -> io::Result<()> {
+    match answer {
+        "ping\n" => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn condition(broken: bool, dirty: bool) -> Condition {
+    match (broken, dirty) {
+        (true, _) => Condition::Broken,
+        (_, true) => Condition::Dirty,
+        _ => Condition::Clean,
+    }
+}
+
+struct Asynchronous(Register);
+
+struct AsyncChild {
+    pid: Pid,
+    process: smol::process::Child,
+    stdin: smol::process::ChildStdin,
+    stdout: smol::io::BufReader<smol::process::ChildStdout>,
+    broken: bool,
+    dirty: bool,
+}
+
+impl Child for AsyncChild {
+    fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    fn set_dirty(&mut self) {
+        self.dirty = true;
+    }
+
+    async fn ask(&mut self) -> io::Result<()> {
+        self.broken = true;
+        self.stdin.write_all(b"ping\n").await?;
+        self.stdin.flush().await?;
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer).await?;
+        wrong_answer(&answer)?;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+impl Nursery for Asynchronous {
+    fn new(register: Register) -> Self {
+        Asynchronous(register)
+    }
+}
+
+impl Manager for Asynchronous {
+    type Connection = AsyncChild;
+    type Error = io::Error;
+
+    async fn connect(&self) -> io::Result<AsyncChild> {
+        let mut process = smol::process::Command::new("sh")
+            .args(["-c", SERVER])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(AsyncChild {
+            pid: self.0.enter(process.id()),
+            stdin: process.stdin.take().unwrap(),
+            stdout: smol::io::BufReader::new(process.stdout.take().unwrap()),
+            process,
+            broken: false,
+            dirty: false,
+        })
+    }
+
+    async fn check(&self, child: &mut AsyncChild, _: &Metrics) -> io::Result<()> {
+        child.ask().await
+    }
+
+    fn inspect(&self, child: &mut AsyncChild) -> Condition {
+        condition(child.broken, child.dirty)
+    }
+
+    async fn recycle(&self, child: &mut AsyncChild) -> io::Result<()> {
+        child.dirty = false;
+        child.ask().await
+    }
+
+    /// Asks it to go; the time-out kills it.
+    async fn close(&self, child: AsyncChild) {
+        let AsyncChild {
+            mut process, stdin, ..
+        } = child;
+        drop(stdin);
+        let _ = process.status().await;
+    }
+}
+
+struct Plodding(Register);
+
+struct BlockingChild {
+    pid: Pid,
+    process: std::process::Child,
+    stdin: Option<std::process::ChildStdin>,
+    stdout: io::BufReader<std::process::ChildStdout>,
+    broken: bool,
+    dirty: bool,
+}
+
+impl BlockingChild {
+    fn ask(&mut self) -> io::Result<()> {
+        self.broken = true;
+        if let Some(stdin) = &mut self.stdin {
+            writeln!(stdin, "ping")?;
+        }
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer)?;
+        wrong_answer(&answer)?;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+impl Drop for BlockingChild {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+impl Child for watertight::BlockingConnection<BlockingChild> {
+    fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    fn set_dirty(&mut self) {
+        self.dirty = true;
+    }
+
+    async fn ask(&mut self) -> io::Result<()> {
+        BlockingChild::ask(self)
+    }
+}
+
+impl Nursery for Blocking<Plodding> {
+    fn new(register: Register) -> Self {
+        Blocking::new(Plodding(register))
+    }
+}
+
+impl BlockingManager for Plodding {
+    type Connection = BlockingChild;
+    type Error = io::Error;
+
+    fn connect(&self) -> io::Result<BlockingChild> {
+        let mut process = std::process::Command::new("sh")
+            .args(["-c", SERVER])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(BlockingChild {
+            pid: self.0.enter(process.id()),
+            stdin: process.stdin.take(),
+            stdout: io::BufReader::new(process.stdout.take().unwrap()),
+            process,
+            broken: false,
+            dirty: false,
+        })
+    }
+
+    fn check(&self, child: &mut BlockingChild, _: &Metrics) -> io::Result<()> {
+        child.ask()
+    }
+
+    fn inspect(&self, child: &mut BlockingChild) -> Condition {
+        condition(child.broken, child.dirty)
+    }
+
+    fn recycle(&self, child: &mut BlockingChild) -> io::Result<()> {
+        child.dirty = false;
+        child.ask()
+    }
+}
+
+/// Runs a body on a pool of one child, and sees to it that no process is left. Whoever is stopped
+/// goes on when the body is over.
+async fn with_a_child<N: Nursery>(
+    site: &Site,
+    configure: impl FnOnce(Builder<N>) -> Builder<N>,
+    body: impl AsyncFnOnce(Pool<N>),
+) {
+    let register = Register::default();
+    let builder = Pool::builder(N::new(register.clone()))
+        .max_size(1)
+        .acquire_timeout(PATIENCE)
+        .check_timeout(CHECK_TIMEOUT)
+        .recycle_timeout(RECYCLE_TIMEOUT)
+        .close_timeout(CLOSE_TIMEOUT)
+        .runtime(site.runtime());
+    let pool = configure(builder).build().unwrap();
+    body(pool.clone()).await;
+    for pid in register.all() {
+        let _ = kill_process(pid, Signal::CONT);
+    }
+    assert_eq!(pool.close_within(PATIENCE).await, 0);
+    assert!(register.all().len() > 1, "the child was replaced");
+    let left = || register.are_all_reaped();
+    site.until(left).await;
+}
+
+async fn lend<N: Nursery>(site: &Site, pool: &Pool<N>) -> PooledConnection<N> {
+    match site.acquire(pool).await {
+        Ok(child) => child,
+        Err(_) => panic!("no child to be had: {:?}", pool.status()),
+    }
+}
+
+/// The next to be lent is another one, and well.
+async fn replaced<N: Nursery>(site: &Site, pool: &Pool<N>, old: Pid) {
+    let mut next = lend(site, pool).await;
+    assert_ne!(next.pid(), old);
+    next.ask().await.unwrap();
+}
+
+async fn stop_before_a_check<N: Nursery>(site: Site) {
+    let always = |b: Builder<N>| b.check_policy(CheckPolicy::Always);
+    with_a_child(&site, always, async |pool| {
+        let child = lend(&site, &pool).await;
+        let stopped = child.pid();
+        drop(child);
+        kill_process(stopped, Signal::STOP).unwrap();
+        let watch = Stopwatch::start();
+        replaced(&site, &pool, stopped).await;
+        watch.assert_at(CHECK_TIMEOUT + CLOSE_TIMEOUT);
+        let closes = pool.statistics().closes;
+        assert_eq!((closes.check_failed, closes.total()), (1, 1), "{closes:?}");
+    })
+    .await;
+}
+
+async fn stop_before_a_recycling<N: Nursery>(site: Site) {
+    with_a_child(
+        &site,
+        |b: Builder<N>| b,
+        async |pool| {
+            let mut child = lend(&site, &pool).await;
+            let stopped = child.pid();
+            child.set_dirty();
+            kill_process(stopped, Signal::STOP).unwrap();
+            let watch = Stopwatch::start();
+            drop(child);
+            watch.assert_before(RECYCLE_TIMEOUT);
+            replaced(&site, &pool, stopped).await;
+            watch.assert_at(RECYCLE_TIMEOUT + CLOSE_TIMEOUT);
+            let closes = pool.statistics().closes;
+            assert_eq!(
+                (closes.recycle_failed, closes.total()),
+                (1, 1),
+                "{closes:?}"
+            );
+        },
+    )
+    .await;
+}
+
+async fn stop_before_a_close<N: Nursery>(site: Site) {
+    with_a_child(
+        &site,
+        |b: Builder<N>| b,
+        async |pool| {
+            let child = lend(&site, &pool).await;
+            let stopped = child.pid();
+            kill_process(stopped, Signal::STOP).unwrap();
+            let watch = Stopwatch::start();
+            PooledConnection::discard(child);
+            assert_eq!(pool.status().closing, 1);
+            replaced(&site, &pool, stopped).await;
+            watch.assert_at(CLOSE_TIMEOUT);
+            assert_eq!(pool.statistics().closes.discarded, 1);
+        },
+    )
+    .await;
+}
+
+async fn kill_while_idle<N: Nursery>(site: Site) {
+    let always = |b: Builder<N>| b.check_policy(CheckPolicy::Always).check_timeout(PATIENCE);
+    with_a_child(&site, always, async |pool| {
+        let child = lend(&site, &pool).await;
+        let killed = child.pid();
+        drop(child);
+        kill_process(killed, Signal::KILL).unwrap();
+        let watch = Stopwatch::start();
+        replaced(&site, &pool, killed).await;
+        watch.assert_before(PATIENCE);
+        assert_eq!(pool.statistics().closes.check_failed, 1);
+    })
+    .await;
+}
+
+async fn kill_while_lent<N: Nursery>(site: Site) {
+    with_a_child(
+        &site,
+        |b: Builder<N>| b,
+        async |pool| {
+            let mut child = lend(&site, &pool).await;
+            let killed = child.pid();
+            kill_process(killed, Signal::KILL).unwrap();
+            assert!(child.ask().await.is_err());
+            drop(child);
+            replaced(&site, &pool, killed).await;
+            assert_eq!(pool.statistics().closes.broken, 1);
+        },
+    )
+    .await;
+}
+
+async fn kill_during_a_check<N: Nursery>(site: Site) {
+    let always = |b: Builder<N>| b.check_policy(CheckPolicy::Always).check_timeout(PATIENCE);
+    with_a_child(&site, always, async |pool| {
+        let child = lend(&site, &pool).await;
+        let killed = child.pid();
+        drop(child);
+        // Stopped, it is sure to be in the middle of its check.
+        kill_process(killed, Signal::STOP).unwrap();
+        let watch = Stopwatch::start();
+        let caller = {
+            let (site, pool) = (site.clone(), pool.clone());
+            site.clone()
+                .spawn(async move { replaced(&site, &pool, killed).await })
+        };
+        site.until(|| pool.status().checking == 1).await;
+        kill_process(killed, Signal::KILL).unwrap();
+        caller.await;
+        watch.assert_before(PATIENCE);
+        assert_eq!(pool.statistics().closes.check_failed, 1);
+    })
+    .await;
+}
+
+/// A fault for both kinds of manager.
+macro_rules! children {
+    ($($name:ident: $fault:ident;)+) => {
+        $(async fn $name(site: Site) {
+            $fault::<Asynchronous>(site.clone()).await;
+            $fault::<Blocking<Plodding>>(site).await;
+        })+
+        faults!($($name),+);
+    };
+}
+
+children! {
+    stopped_child_fails_its_check_on_time: stop_before_a_check;
+    stopped_child_fails_its_recycling_on_time: stop_before_a_recycling;
+    stopped_child_holds_up_its_close_no_longer_than_allowed: stop_before_a_close;
+    child_killed_while_idle_is_replaced: kill_while_idle;
+    child_killed_while_lent_is_replaced: kill_while_lent;
+    child_killed_during_a_check_is_replaced: kill_during_a_check;
+}
