@@ -94,6 +94,7 @@ fn acquire(pool: &LawPool) -> Cancelled<'_> {
     })
 }
 
+/// Guarantee 8.
 #[test]
 fn acquire_dropped_while_it_connects_loses_nothing() {
     for (fate, step) in fates() {

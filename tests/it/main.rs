@@ -10,3 +10,4 @@ mod regressions;
 mod runtimes;
 mod seed;
 mod support;
+mod table;

@@ -126,8 +126,7 @@ fn s3_clean_connections_come_back_without_the_return_channel() {
     });
 }
 
-/// S4: nothing of the user's is called under the lock, so everything of the user's may ask the
-/// pool.
+/// S4: nothing of the user's is called under the lock, so everything may ask the pool. Guarantee 7.
 #[test]
 fn s4_foreign_code_may_ask_the_pool_at_any_time() {
     foreign::every_callback_asks_the_pool();
