@@ -226,7 +226,7 @@ impl<B: BlockingManager> Awaited<'_, B> {
     async fn made(mut self) -> Result<B::Connection, B::Error> {
         let made = self.blocking.calls.next().await;
         self.over = true;
-        pass_on(made)
+        pass_on(Some(made))
     }
 }
 
@@ -235,14 +235,10 @@ impl<B: BlockingManager> Drop for Awaited<'_, B> {
         if self.over {
             return;
         }
-        if let Some(outcomes) = self.blocking.calls.give_up() {
+        if let Some(made) = self.blocking.calls.give_up() {
             let manager = Arc::clone(&self.blocking.manager);
             self.blocking.spawn(Job {
-                work: Some(Box::new(move || {
-                    if let Ok(made) = outcomes.recv_blocking() {
-                        dispose(&*manager, made);
-                    }
-                })),
+                work: Some(Box::new(move || dispose(&*manager, made))),
                 deliver: Some(Box::new(drop)),
             });
         }

@@ -6,8 +6,9 @@
 //! for nobody is closed as soon as it is made. A slow server costs no connections then, and a
 //! hung call or two do not keep the pool from the server.
 
-use async_channel::{Receiver, Sender};
+use std::collections::VecDeque;
 
+use crate::bell::Bell;
 use crate::primitives::Mutex;
 
 /// So many calls that nobody awaits may be under way before no more are begun.
@@ -15,74 +16,71 @@ const MOST_ABANDONED: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Calls<T> {
-    counts: Mutex<Counts>,
-    /// Never holds more than what somebody awaits.
-    outcomes: (Sender<T>, Receiver<T>),
+    books: Mutex<Books<T>>,
+    delivered: Bell,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
+#[derive(Debug)]
+struct Books<T> {
     /// Those who await an outcome.
     awaiting: usize,
     under_way: usize,
-    /// Outcomes in the channel, or about to be.
-    delivered: usize,
+    /// Never more than are awaited. Under the same lock as the counts: an outcome that is one too
+    /// many must be gone before somebody else can take it.
+    outcomes: VecDeque<T>,
 }
 
 impl<T> Calls<T> {
     pub(crate) fn new() -> Self {
         Calls {
-            counts: Mutex::default(),
-            outcomes: async_channel::unbounded(),
+            books: Mutex::new(Books {
+                awaiting: 0,
+                under_way: 0,
+                outcomes: VecDeque::new(),
+            }),
+            delivered: Bell::default(),
         }
     }
 
     /// Somebody wants an outcome. True if a call is to be begun for that.
     pub(crate) fn want(&self) -> bool {
-        let mut counts = self.counts.lock();
-        counts.awaiting += 1;
-        let fresh = counts.under_way < counts.awaiting + MOST_ABANDONED;
-        counts.under_way += usize::from(fresh);
+        let mut books = self.books.lock();
+        books.awaiting += 1;
+        let fresh = books.under_way < books.awaiting + MOST_ABANDONED;
+        books.under_way += usize::from(fresh);
         fresh
     }
 
     /// A call is over. Its outcome comes back if nobody awaits it.
     pub(crate) fn deliver(&self, outcome: T) -> Option<T> {
-        let wanted = {
-            let mut counts = self.counts.lock();
-            counts.under_way -= 1;
-            let wanted = counts.delivered < counts.awaiting;
-            counts.delivered += usize::from(wanted);
-            wanted
-        };
-        match wanted {
-            // It has room without end, and is never closed.
-            true => self
-                .outcomes
-                .0
-                .try_send(outcome)
-                .err()
-                .map(|refused| refused.into_inner()),
-            false => Some(outcome),
+        {
+            let mut books = self.books.lock();
+            books.under_way -= 1;
+            if books.outcomes.len() >= books.awaiting {
+                return Some(outcome);
+            }
+            books.outcomes.push_back(outcome);
         }
+        self.delivered.ring();
+        None
     }
 
-    pub(crate) async fn next(&self) -> Option<T> {
-        let outcome = self.outcomes.1.recv().await.ok();
-        let mut counts = self.counts.lock();
-        counts.awaiting -= 1;
-        counts.delivered -= 1;
-        outcome
+    pub(crate) async fn next(&self) -> T {
+        let take = || {
+            let mut books = self.books.lock();
+            let outcome = books.outcomes.pop_front()?;
+            books.awaiting -= 1;
+            Some(outcome)
+        };
+        self.delivered.until(take).await
     }
 
-    /// Somebody gives up. If there is now an outcome too many, its receiver comes back, for one
-    /// outcome to be taken from it and disposed of.
-    pub(crate) fn give_up(&self) -> Option<Receiver<T>> {
-        let mut counts = self.counts.lock();
-        counts.awaiting -= 1;
-        let excess = counts.delivered > counts.awaiting;
-        counts.delivered -= usize::from(excess);
-        excess.then(|| self.outcomes.1.clone())
+    /// Somebody gives up. If there is now an outcome too many, it comes back.
+    pub(crate) fn give_up(&self) -> Option<T> {
+        let mut books = self.books.lock();
+        books.awaiting -= 1;
+        let excess = books.outcomes.len() > books.awaiting;
+        excess.then(|| books.outcomes.pop_back()).flatten()
     }
 }
 
@@ -97,7 +95,7 @@ mod tests {
         assert!(calls.give_up().is_none(), "the first call was abandoned");
         assert!(calls.want(), "and another begun");
         assert_eq!(calls.deliver(1), None);
-        assert_eq!(futures_lite::future::block_on(calls.next()), Some(1));
+        assert_eq!(futures_lite::future::block_on(calls.next()), 1);
         assert_eq!(calls.deliver(2), Some(2), "nobody awaits the other");
     }
 
@@ -106,10 +104,11 @@ mod tests {
         let calls = Calls::new();
         assert!(calls.want());
         assert_eq!(calls.deliver(1), None);
-        let left = calls.give_up().expect("one too many");
-        assert_eq!(left.try_recv(), Ok(1));
+        assert_eq!(calls.give_up(), Some(1), "one too many");
         assert!(calls.want());
         assert_eq!(calls.deliver(2), None, "the books are straight");
+        let next = futures_lite::future::block_on(calls.next());
+        assert_eq!(next, 2, "nobody takes what is to be disposed of");
     }
 
     #[test]

@@ -11,3 +11,4 @@ mod regressions;
 mod runtimes;
 mod seed;
 mod support;
+mod table;

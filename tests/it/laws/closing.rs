@@ -1,7 +1,7 @@
 //! Closing.
 
 use futures_lite::future::poll_once;
-use watertight::{AcquireError, CheckPolicy};
+use watertight::{AcquireError, CheckPolicy, Condition};
 
 use crate::support::{At, Gate, World, err, hang, join, laws, ok, panics};
 
@@ -19,6 +19,7 @@ laws! {
         holder_is_severed_after_the_grace_period,
         grace_is_not_used_up_if_all_is_well,
         last_handle_closes_the_pool,
+        last_handle_dropped_with_everything_hung_frees_all_in_time,
         guard_outlives_the_last_handle,
         slow_end_does_not_hold_up_another_start,
         closing_is_announced;
@@ -81,7 +82,7 @@ async fn closing_begins_with_the_call(w: World) {
     closing.await;
 }
 
-/// Law 168.
+/// Law 168 and guarantee 9.
 async fn closing_ends_when_all_are_closed(w: World) {
     w.closes().always(ok().after(w.ms(100)));
     let pool = w.pool(|b| b.max_size(4));
@@ -214,6 +215,45 @@ async fn last_handle_closes_the_pool(w: World) {
     drop(clone);
     w.until(|| w.ledger().managers() == 0).await;
     assert_eq!(w.ledger().closes_begun(), w.ledger().count().made);
+    if let Some(runtime) = w.virtual_time() {
+        assert_eq!((runtime.tasks(), runtime.timers()), (0, 0));
+    }
+}
+
+/// Law 176, though a connect, a check, a recycling and a close hang.
+async fn last_handle_dropped_with_everything_hung_frees_all_in_time(w: World) {
+    let pool = w.lone_pool(|b| {
+        b.max_size(5)
+            .check_policy(CheckPolicy::Always)
+            .connect_timeout(w.ms(300))
+            .check_timeout(w.ms(300))
+            .recycle_timeout(w.ms(300))
+            .close_timeout(w.ms(300))
+    });
+    let mut held = pool.acquire_many(4).await;
+    w.closes().always(hang());
+    w.recycles().always(hang());
+    w.checks().always(hang());
+    w.connects().always(hang());
+    held.pop().unwrap().discard();
+    held.pop().unwrap().condition = Condition::Dirty;
+    held.pop();
+    let callers = [
+        w.acquiring_within(&pool, 200),
+        w.acquiring_within(&pool, 200),
+    ];
+    w.until(|| w.ledger().count().connecting == 1 && w.checks().calls() == 1)
+        .await;
+    w.until(|| w.closes().calls() == 1 && w.recycles().calls() == 1)
+        .await;
+    let watch = w.stopwatch();
+    for caller in callers {
+        caller.abort().await;
+    }
+    drop((pool, held));
+    w.sleep(600).await;
+    w.until(|| w.ledger().managers() == 0).await;
+    watch.assert_at(600);
     if let Some(runtime) = w.virtual_time() {
         assert_eq!((runtime.tasks(), runtime.timers()), (0, 0));
     }

@@ -78,7 +78,7 @@ async fn failing_fast_gives_the_error_at_once(w: World) {
     drop(pool.acquire().await.unwrap());
 }
 
-/// Law 59.
+/// Law 59 and guarantee 6.
 async fn hung_connect_is_not_an_outage(w: World) {
     w.connects().next([hang()]);
     let pool = w.pool(|b| b.max_size(5));
@@ -139,7 +139,7 @@ async fn connect_that_timed_out_is_the_cause(w: World) {
     ));
 }
 
-/// Law 61.
+/// Law 61 and guarantee 6.
 async fn pool_recovers_from_zero_unattended(w: World) {
     let pool = w.pool(|b| {
         b.max_size(5)

@@ -27,7 +27,7 @@ laws! {
     virtual_only: newcomer_is_served_among_hot_loops;
 }
 
-/// Law 45.
+/// Law 45 and guarantee 3.
 async fn waiters_are_served_in_the_order_in_which_they_came(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let held = pool.acquire().await.unwrap();
@@ -47,7 +47,7 @@ async fn waiters_are_served_in_the_order_in_which_they_came(w: World) {
     assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
 }
 
-/// Law 46.
+/// Law 46 and guarantee 3.
 async fn newcomer_never_overtakes(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let held = pool.acquire().await.unwrap();

@@ -123,7 +123,7 @@ async fn broken_connection_is_never_lent_again(w: World) {
     assert_eq!(pool.statistics().closes.broken, 1);
 }
 
-/// Law 113, when nobody knows.
+/// Law 113 and guarantee 12, when nobody knows.
 async fn panicking_inspection_costs_one_connection(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     w.inspects().next([panics()]);
@@ -225,7 +225,7 @@ async fn adopted_connection_serves_the_waiter(w: World) {
     assert_eq!(waiter.await.unwrap().id(), id);
 }
 
-/// `retain`.
+/// Law 125.
 async fn retain_closes_what_it_rejects(w: World) {
     let pool = w.pool(|b| b.max_size(4));
     drop(pool.acquire_many(4).await);
@@ -239,7 +239,7 @@ async fn retain_closes_what_it_rejects(w: World) {
     assert_eq!(pool.statistics().closes.discarded, 2);
 }
 
-/// `retain`.
+/// Law 125.
 async fn retain_never_sees_a_lent_one(w: World) {
     let pool = w.pool(|b| b.max_size(2));
     let mut held = pool.acquire_many(2).await;

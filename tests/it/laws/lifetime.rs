@@ -22,6 +22,7 @@ laws! {
         nothing_expires_without_a_lifetime,
         lifetimes_are_spread_evenly,
         idle_time_counts_from_the_last_return,
+        look_at_an_idle_one_does_not_make_it_younger,
         no_traffic_leaves_an_aged_one_behind,
         pool_shrinks_to_what_is_in_demand,
         idle_pool_sets_no_timer;
@@ -173,6 +174,18 @@ async fn idle_time_counts_from_the_last_return(w: World) {
     let closed = w.closes().call_times();
     let idle = closed[0] - returned;
     assert!(idle >= w.ms(1000) && idle <= w.ms(1100), "{idle:?}");
+}
+
+/// Law 84, for `retain`.
+async fn look_at_an_idle_one_does_not_make_it_younger(w: World) {
+    let pool = w.pool(|b| b.max_size(1).idle_timeout(w.ms(1000)));
+    drop(pool.acquire().await.unwrap());
+    let watch = w.stopwatch();
+    while pool.retain(|_, _| true) == 0 && pool.status().idle == 1 {
+        w.sleep(50).await;
+    }
+    watch.assert_within(1000, 1150);
+    assert_eq!(pool.statistics().closes.idle, 1);
 }
 
 /// Laws 75 and 83, whatever went before: the coarse clock forgets nobody.

@@ -1,8 +1,10 @@
 //! The laws, by section. Each test cites the number of its law.
 
 mod check;
+mod churn;
 mod closing;
 mod connect;
+mod events;
 mod fairness;
 mod giving_back;
 mod interleaving;
@@ -11,3 +13,4 @@ mod lost_tasks;
 mod numbers;
 mod size;
 mod waiting;
+mod ways_out;

@@ -1,7 +1,7 @@
 //! How many connections there are.
 
 use futures_lite::future::yield_now;
-use watertight::{BuildError, CheckPolicy};
+use watertight::{Backoff, BuildError, CheckPolicy, ConnectPolicy};
 
 use crate::support::{Gate, World, join, laws, ok};
 
@@ -10,6 +10,7 @@ laws! {
         twenty_tasks_share_four_connections,
         connect_under_way_takes_a_place,
         one_task_needs_one_connection,
+        slow_refill_makes_no_more_than_it_must,
         hundred_workers_never_exceed_the_limit,
         burst_that_is_over_starts_no_more_connects,
         new_pool_connects_to_nothing,
@@ -66,7 +67,19 @@ async fn one_task_needs_one_connection(w: World) {
     assert_eq!(w.connects().calls(), 1);
 }
 
-/// Law 4.
+/// Law 3, beside a refill that is slow: what is under way is counted.
+async fn slow_refill_makes_no_more_than_it_must(w: World) {
+    w.connects().always(ok().after(w.ms(300)));
+    let pool = w.pool(|b| b.max_size(10).min_idle(1));
+    for _ in 0..w.times(100, 10) {
+        drop(pool.acquire().await.unwrap());
+        w.sleep(10).await;
+    }
+    w.until_time(300, || pool.status().connecting == 0).await;
+    assert_eq!(w.connects().calls(), 2);
+}
+
+/// Law 4 and guarantee 2.
 async fn hundred_workers_never_exceed_the_limit(w: World) {
     let pool = w.pool(|b| b.max_size(5));
     let cycles = w.times(100, 10);
@@ -191,12 +204,26 @@ async fn bad_settings_are_errors(w: World) {
     assert_eq!(build(b().idle_timeout(nothing)), zero("idle_timeout"));
     assert_eq!(build(b().max_lifetime(nothing)), zero("max_lifetime"));
     assert_eq!(build(b().max_uses(0)), zero("max_uses"));
+    assert_eq!(build(b().return_queue(0)), zero("return_queue"));
+    let min_idle_above_max_idle = BuildError::MinIdleAboveMaxIdle {
+        min_idle: 3,
+        max_idle: 2,
+    };
+    assert_eq!(
+        build(b().min_idle(3).max_idle(2)),
+        Some(min_idle_above_max_idle)
+    );
+    for (first, cap) in [(w.ms(0), w.ms(10)), (w.ms(20), w.ms(10))] {
+        let policy = ConnectPolicy::Retry(Backoff::new(first, cap));
+        assert_eq!(build(b().connect_policy(policy)), Some(BuildError::Backoff));
+    }
     let concurrency = build(b().connect_concurrency(0));
     assert_eq!(concurrency, zero("connect_concurrency"));
-    assert_eq!(
-        build(b().lifetime_jitter(1.0)),
-        Some(BuildError::LifetimeJitter)
-    );
+    for jitter in [1.0, -0.1, f64::NAN] {
+        let error = build(b().lifetime_jitter(jitter));
+        assert_eq!(error, Some(BuildError::LifetimeJitter), "{jitter}");
+    }
+    assert_eq!(w.ledger().managers(), 0, "and nothing is left of them");
 }
 
 /// Law 14.

@@ -54,7 +54,7 @@ async fn acquire_without_patience_queues_nothing(w: World) {
     drop(held);
 }
 
-/// Laws 15 and 24.
+/// Laws 15, 24 and 147.
 async fn acquire_without_patience_answers_at_its_first_poll(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     // A scoped pin each: the future must be gone before the next begins.
@@ -92,7 +92,7 @@ async fn waiter_that_timed_out_leaves_no_trace(w: World) {
     drop(pool.try_acquire().unwrap());
 }
 
-/// Law 19.
+/// Law 19 and guarantee 4.
 async fn one_deadline_covers_wait_check_and_connect(w: World) {
     let pool = w.pool(|b| b.max_size(1).check_policy(CheckPolicy::Always));
     let held = pool.acquire().await.unwrap();
@@ -128,7 +128,7 @@ async fn hung_connect_costs_the_caller_no_more_than_its_deadline(w: World) {
     assert_eq!(w.ledger().count().made, 0);
 }
 
-/// Law 22.
+/// Law 22 and guarantee 12.
 async fn hung_check_costs_no_more_than_its_time_out(w: World) {
     let pool = w.pool(|b| {
         b.max_size(1)
@@ -163,7 +163,7 @@ async fn cancelled_waiters_leave_no_trace(w: World) {
     assert_eq!(pool.statistics().cancellations, 10);
 }
 
-/// Law 27.
+/// Law 27 and guarantee 5.
 async fn cancelled_caller_leaves_its_connect_to_the_pool(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let gate = Gate::new();
@@ -179,7 +179,7 @@ async fn cancelled_caller_leaves_its_connect_to_the_pool(w: World) {
     assert_eq!(w.connects().calls(), 1);
 }
 
-/// Law 28.
+/// Law 28 and guarantee 5.
 async fn cancelled_caller_leaves_its_connect_to_the_next(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     let gate = Gate::new();

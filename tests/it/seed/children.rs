@@ -72,7 +72,7 @@ impl BlockingManager for Blockingly {
     }
 }
 
-/// S6 through the sync facade: with `max_size` 1, N requests see one process id.
+/// S6: through the sync facade: with `max_size` 1, N requests see one process id.
 #[test]
 fn s6_one_process_serves_all_threads() {
     let builder = SyncPool::builder(Blocking::new(Blockingly)).max_size(1);
@@ -226,7 +226,7 @@ on_a_runtime!(
     smol::io::BufReader
 );
 
-/// S6 on tokio.
+/// S6: on tokio.
 #[cfg(feature = "tokio")]
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_one_process_serves_all_tokio_tasks() {
@@ -244,7 +244,7 @@ async fn s6_one_process_serves_all_tokio_tasks() {
     pool.close().await;
 }
 
-/// S6 on smol.
+/// S6: on smol.
 #[cfg(feature = "smol")]
 #[test]
 fn s6_one_process_serves_all_smol_tasks() {
@@ -269,7 +269,7 @@ fn s6_one_process_serves_all_smol_tasks() {
     });
 }
 
-/// S8, the part that takes seconds: ten thousand concurrent requests over four processes are all
+/// S8: the part that takes seconds: ten thousand concurrent requests over four processes are all
 /// answered, each with its own answer, by four processes. (Memory over an hour is the business of
 /// `examples/soak`.)
 #[cfg(feature = "tokio")]

@@ -3,6 +3,9 @@
 //! A violation is noted rather than raised where it is found, since that is inside the pool, which
 //! survives panics. [`Ledger::assert_clean`] raises them all.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

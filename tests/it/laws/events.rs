@@ -1,0 +1,186 @@
+//! What an observer is told, and in which order.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use watertight::{Condition, ConnectPolicy, Observer, event};
+
+use crate::support::{World, err, hang, laws, ok, panics};
+
+laws! {
+    every_mode:
+        events_of_a_connection_come_in_order,
+        connection_that_dies_is_reported_and_so_is_the_next,
+        observer_learns_who_waited_and_for_how_long,
+        observer_learns_how_a_connect_failed,
+        observer_learns_what_a_late_caller_waited_for;
+}
+
+/// Writes down what it hears.
+#[derive(Clone, Default)]
+struct Scribe(Arc<Mutex<Vec<Heard>>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Heard {
+    Connected(Duration),
+    ConnectFailed(&'static str),
+    Acquired(Option<Duration>),
+    Returned,
+    TimedOut(watertight::Phase, Duration),
+    Closed(watertight::CloseReason),
+}
+
+impl Heard {
+    /// What happened, without how long it took.
+    fn what(&self) -> &'static str {
+        match self {
+            Heard::Connected(_) => "connected",
+            Heard::ConnectFailed(_) => "connect failed",
+            Heard::Acquired(_) => "acquired",
+            Heard::Returned => "returned",
+            Heard::TimedOut(..) => "timed out",
+            Heard::Closed(_) => "closed",
+        }
+    }
+}
+
+impl Scribe {
+    fn hear(&self, heard: Heard) {
+        self.0.lock().unwrap().push(heard);
+    }
+
+    fn notes(&self) -> Vec<Heard> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn whats(&self) -> Vec<&'static str> {
+        self.notes().iter().map(Heard::what).collect()
+    }
+}
+
+impl Observer for Scribe {
+    fn connected(&self, event: &event::Connected) {
+        self.hear(Heard::Connected(event.took()));
+    }
+
+    fn connect_failed(&self, event: &event::ConnectFailed<'_>) {
+        self.hear(Heard::ConnectFailed(event.kind()));
+    }
+
+    fn acquired(&self, event: &event::Acquired) {
+        self.hear(Heard::Acquired(event.waited()));
+    }
+
+    fn returned(&self) {
+        self.hear(Heard::Returned);
+    }
+
+    fn timed_out(&self, event: &event::TimedOut) {
+        self.hear(Heard::TimedOut(event.phase(), event.waited()));
+    }
+
+    fn closed(&self, event: &event::Closed) {
+        self.hear(Heard::Closed(event.reason()));
+    }
+}
+
+/// Law 188.
+async fn events_of_a_connection_come_in_order(w: World) {
+    let scribe = Scribe::default();
+    let pool = w.pool(|b| b.max_size(1).observer(scribe.clone()));
+    for _ in 0..3 {
+        drop(pool.acquire().await.unwrap());
+    }
+    let mut dirty = pool.acquire().await.unwrap();
+    dirty.condition = Condition::Dirty;
+    pool.release(dirty).await;
+    pool.close().await;
+    w.until(|| scribe.notes().len() == 10).await;
+    let loan = ["acquired", "returned"];
+    let whole = [&["connected"][..], &loan.repeat(4), &["closed"]].concat();
+    assert_eq!(scribe.whats(), whole);
+}
+
+/// Law 191.
+async fn connection_that_dies_is_reported_and_so_is_the_next(w: World) {
+    let scribe = Scribe::default();
+    let pool = w.pool(|b| b.max_size(1).observer(scribe.clone()));
+    w.closes().next([panics()]);
+    let mut broken = pool.acquire().await.unwrap();
+    broken.condition = Condition::Broken;
+    pool.release(broken).await;
+    w.until(|| scribe.notes().len() == 4).await;
+    assert_eq!(pool.acquire().await.unwrap().id(), 1);
+    let told = scribe.whats();
+    let life = ["connected", "acquired", "returned", "closed"];
+    assert_eq!(told[..4], life);
+    assert_eq!(told[4..6], life[..2]);
+    let reason = watertight::CloseReason::Broken;
+    assert_eq!(scribe.notes()[3], Heard::Closed(reason));
+}
+
+/// Law 182.
+async fn observer_learns_who_waited_and_for_how_long(w: World) {
+    let scribe = Scribe::default();
+    w.connects().next([ok().after(w.ms(300))]);
+    let pool = w.pool(|b| b.max_size(1).observer(scribe.clone()));
+    let created = pool.acquire().await.unwrap();
+    let queued = w.waiter(&pool).await;
+    w.sleep(200).await;
+    drop(created);
+    drop(queued.await.unwrap());
+    drop(pool.acquire().await.unwrap());
+    let notes = scribe.notes();
+    let waits: Vec<_> = notes
+        .iter()
+        .filter_map(|heard| match heard {
+            Heard::Acquired(waited) => Some(*waited),
+            _ => None,
+        })
+        .collect();
+    let Heard::Connected(took) = notes[0] else {
+        panic!("{notes:?}");
+    };
+    if w.virtual_time().is_some() {
+        assert_eq!(took, w.ms(300));
+        assert_eq!(waits, [Some(w.ms(300)), Some(w.ms(200)), None]);
+    }
+    assert!(took >= w.ms(300), "{took:?}");
+    assert!(
+        waits[0] >= Some(took) && waits[1] >= Some(w.ms(200)),
+        "{waits:?}"
+    );
+    assert_eq!(waits[2], None);
+}
+
+/// Law 60, and 38 for a panic.
+async fn observer_learns_how_a_connect_failed(w: World) {
+    let scribe = Scribe::default();
+    w.connects().next([err(), hang(), panics()]);
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .connect_timeout(w.ms(100))
+            .connect_policy(ConnectPolicy::FailFast)
+            .observer(scribe.clone())
+    });
+    for _ in 0..3 {
+        assert!(!pool.acquire().await.unwrap_err().is_timed_out());
+    }
+    let kinds = ["failed", "timed out", "panicked"];
+    assert_eq!(scribe.notes(), kinds.map(Heard::ConnectFailed));
+}
+
+/// Law 184.
+async fn observer_learns_what_a_late_caller_waited_for(w: World) {
+    let scribe = Scribe::default();
+    let pool = w.pool(|b| b.max_size(1).observer(scribe.clone()));
+    let held = pool.acquire().await.unwrap();
+    assert!(pool.acquire_timeout(w.ms(100)).await.is_err());
+    let notes = scribe.notes();
+    let Some(&Heard::TimedOut(phase, waited)) = notes.last() else {
+        panic!("{notes:?}");
+    };
+    assert_eq!(phase, watertight::Phase::Wait);
+    assert!(waited >= w.ms(100), "{waited:?}");
+    drop(held);
+}

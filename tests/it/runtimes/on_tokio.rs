@@ -1,0 +1,264 @@
+//! On tokio.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::thread;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use watertight::{CheckPolicy, Condition, FromFn, Manager, Metrics, TokioRuntime};
+
+use super::*;
+
+type Connect = fn() -> std::future::Ready<io::Result<u8>>;
+
+fn trivial() -> watertight::Builder<FromFn<Connect>> {
+    Pool::from_fn(|| std::future::ready(Ok(0)))
+}
+
+#[test]
+fn tokio_without_its_timer_is_refused_when_the_pool_is_built() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let built = runtime.block_on(async { trivial().build() });
+    assert_eq!(built.unwrap_err(), BuildError::NoTimer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn paused_time_holds_the_pools_time_outs() {
+    let pool = trivial().max_size(1).build().unwrap();
+    let _held = pool.acquire().await.unwrap();
+    let real = Instant::now();
+    let error = pool.acquire().await.unwrap_err();
+    assert!(error.is_timed_out());
+    assert!(
+        real.elapsed() < Duration::from_secs(20),
+        "30 virtual seconds"
+    );
+}
+
+#[test]
+fn sleep_goes_on_when_its_runtime_has_shut_down() {
+    for flavor in [
+        Builder::new_current_thread,
+        Builder::new_multi_thread as fn() -> _,
+    ] {
+        let runtime: Runtime = flavor().enable_all().build().unwrap();
+        let ours = runtime.block_on(async { TokioRuntime::current() });
+        let start = Instant::now();
+        let waited_for = Duration::from_millis(100);
+        let mut polled = ours.sleep_until(ours.now() + waited_for);
+        block_on(async {
+            let poll = futures_lite::future::poll_once(&mut polled).await;
+            assert!(poll.is_none());
+        });
+        let unpolled = ours.sleep_until(ours.now() + waited_for);
+        let sleeper = thread::spawn(move || block_on(polled));
+        drop(runtime);
+        sleeper.join().unwrap();
+        block_on(unpolled);
+        block_on(ours.sleep_until(ours.now() + Duration::from_millis(1)));
+        assert!(start.elapsed() >= waited_for);
+    }
+}
+
+static SHARED: LazyLock<Pool<FromFn<Connect>>> =
+    LazyLock::new(|| trivial().max_size(2).max_lifetime(None).build().unwrap());
+
+/// As in a test suite, where each test has a runtime and the pool is in a `static`.
+#[test]
+fn pool_in_a_static_outlives_runtime_after_runtime() {
+    for round in 0..4 {
+        let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let first = SHARED.acquire().await.unwrap();
+            let second = SHARED.acquire().await.unwrap();
+            let late = SHARED.acquire_timeout(Duration::from_millis(20)).await;
+            assert!(late.unwrap_err().is_timed_out(), "round {round}");
+            watertight::PooledConnection::discard(first);
+            drop(second);
+        });
+        drop(runtime);
+    }
+    assert_eq!(SHARED.status().in_use, 0);
+    assert_eq!(SHARED.status().closing, 0);
+}
+
+#[test]
+fn waiter_is_served_although_the_runtime_dies_under_it() {
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    let pool = runtime.block_on(async {
+        let connect = || async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok::<_, io::Error>(1)
+        };
+        Pool::from_fn(connect)
+            .max_size(1)
+            .connect_timeout(None)
+            .build()
+    });
+    let pool = pool.unwrap();
+    let adopted = pool.clone();
+    let waiter = thread::spawn(move || pool.sync().acquire_timeout(Duration::from_secs(60)));
+    while adopted.status().connecting == 0 {
+        thread::yield_now();
+    }
+    drop(runtime);
+    // The attempt went with the runtime; the waiter runs one of its own, which cannot sleep
+    // on a runtime that is gone and panics. Both cost an attempt, never the place.
+    while adopted.adopt(2).is_err() {
+        thread::yield_now();
+    }
+    assert_eq!(*waiter.join().unwrap().unwrap(), 2);
+}
+
+/// Needs tokio's reactor and timer in every method.
+struct Reactor(SocketAddr);
+
+impl Manager for Reactor {
+    type Connection = TcpStream;
+    type Error = io::Error;
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        TcpStream::connect(self.0).await
+    }
+
+    async fn check(&self, stream: &mut TcpStream, _: &Metrics) -> io::Result<()> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        stream.write_all(b"?").await?;
+        stream.read_u8().await.map(drop)
+    }
+
+    fn inspect(&self, _: &mut TcpStream) -> Condition {
+        Condition::Dirty
+    }
+
+    async fn recycle(&self, stream: &mut TcpStream) -> io::Result<()> {
+        tokio::time::timeout(Duration::from_secs(20), async {
+            stream.write_all(b"!").await?;
+            stream.read_u8().await.map(drop)
+        })
+        .await?
+    }
+
+    async fn close(&self, mut stream: TcpStream) {
+        let _ = stream.shutdown().await;
+    }
+}
+
+/// Echoes whatever comes, until the process ends.
+fn echo_server() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            listener.set_nonblocking(true).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+    });
+    address
+}
+
+#[test]
+fn manager_that_needs_a_reactor_works_from_a_plain_thread() {
+    let pool = SyncPool::builder(Reactor(echo_server()))
+        .max_size(2)
+        .check_policy(CheckPolicy::Always)
+        .runtime(TokioRuntime::background())
+        .build()
+        .unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    drop(pool.acquire().unwrap());
+                }
+            });
+        }
+    });
+    pool.release(pool.acquire().unwrap());
+    let closes = pool.statistics().closes;
+    assert_eq!(
+        closes.total(),
+        0,
+        "all checks and recyclings went well: {closes:?}"
+    );
+    assert_eq!(pool.statistics().connects, 2);
+    pool.close();
+}
+
+/// Threads of the runtime that block in an acquire hold up their tasks, not the pool.
+#[test]
+fn blocking_acquire_in_a_task_does_not_dead_lock_a_multi_thread_runtime() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let connect = || async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, io::Error>(())
+        };
+        let pool = Pool::from_fn(connect).max_size(1).build().unwrap();
+        let blocking = pool.sync();
+        let task = tokio::spawn(async move { blocking.acquire().map(drop) });
+        task.await.unwrap().unwrap();
+        pool.close().await;
+    });
+}
+
+/// On a single thread nothing else can run meanwhile: the deadline ends it.
+#[test]
+fn blocking_acquire_on_the_only_thread_ends_at_its_deadline() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pool = trivial().max_size(1).build().unwrap();
+        let _held = pool.acquire().await.unwrap();
+        let limit = Duration::from_millis(50);
+        let late = pool.sync().acquire_timeout(limit).unwrap_err();
+        assert!(late.is_timed_out(), "{late:?}");
+    });
+}
+
+#[test]
+fn tasks_and_threads_share_one_queue() {
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pool = trivial().max_size(1).build().unwrap();
+        let held = pool.acquire().await.unwrap();
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let mut ends = Vec::new();
+        for turn in 0..6 {
+            let (pool, order) = (pool.clone(), Arc::clone(&order));
+            let waiting = pool.status().waiting;
+            let handle = pool.clone();
+            ends.push(match turn % 2 {
+                0 => tokio::spawn(async move {
+                    let _conn = handle.acquire().await.unwrap();
+                    order.lock().unwrap().push(turn);
+                }),
+                _ => tokio::task::spawn_blocking(move || {
+                    let _conn = handle.sync().acquire().unwrap();
+                    order.lock().unwrap().push(turn);
+                }),
+            });
+            while pool.status().waiting == waiting {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        drop(held);
+        for end in ends {
+            end.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5]);
+    });
+}
