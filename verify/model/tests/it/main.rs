@@ -1,0 +1,10 @@
+//! The pool under a model checker: small scenarios, each under every schedule or very many.
+//!
+//! See `verify/README.md`.
+
+mod cancelling;
+mod closing;
+mod exits;
+mod losing;
+mod serving;
+mod support;
