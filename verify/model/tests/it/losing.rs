@@ -77,6 +77,25 @@ fn attempt_of_a_cancelled_waiter_is_run_by_the_next() {
 }
 
 #[test]
+fn lost_attempts_are_all_run_by_those_who_wait() {
+    explore(|world| {
+        let script = Script {
+            hanging_connects: 1,
+            ..Script::default()
+        };
+        let pool = world.scripted_pool(2, script, |pool| pool);
+        for waiter in [queued(&pool), queued(&pool)] {
+            world.blocked(async move { drop(waiter.await.expect("served")) });
+        }
+        // The attempts of both are lost, and one of those that replace them hangs.
+        world.shut_runtime_down();
+        world.settle();
+        assert_eq!(pool.status().waiting, 0);
+        world.close(pool);
+    });
+}
+
+#[test]
 fn waiter_keeps_the_schedule_when_the_keeper_is_gone() {
     explore(|world| {
         let script = Script {

@@ -15,6 +15,7 @@ thread_local! {
     /// an execution on the one that asked for it.
     static PANICS: Cell<usize> = const { Cell::new(0) };
     static EXECUTION: Cell<usize> = const { Cell::new(0) };
+    static PLAN: Cell<&'static str> = const { Cell::new("") };
 }
 
 /// How thoroughly to look.
@@ -23,14 +24,8 @@ fn is_long() -> bool {
 }
 
 /// Runs a scenario under the model checker: with loom under all schedules that interrupt a thread
-/// at most three times, with shuttle under many at random.
+/// at most so often, with shuttle under many at random.
 pub(crate) fn explore(scenario: impl Fn(&World) + Send + Sync + 'static) {
-    explore_within(3, scenario);
-}
-
-/// The same for one that is too large for three interruptions. `short`: what the short form of a
-/// run under loom allows.
-pub(crate) fn explore_within(short: usize, scenario: impl Fn(&World) + Send + Sync + 'static) {
     watch_panics();
     let scenario = move || {
         EXECUTION.set(EXECUTION.get() + 1);
@@ -46,8 +41,9 @@ pub(crate) fn explore_within(short: usize, scenario: impl Fn(&World) + Send + Sy
         assert_eq!(PANICS.get(), 0, "something panicked, see above");
     };
     let scenario = std::sync::Arc::new(scenario);
-    for (how, run) in plans(short) {
+    for (how, run) in plans() {
         EXECUTION.set(0);
+        PLAN.set(how);
         let begun = Instant::now();
         let scenario = std::sync::Arc::clone(&scenario);
         run(Box::new(move || scenario()));
@@ -60,10 +56,10 @@ pub(crate) fn explore_within(short: usize, scenario: impl Fn(&World) + Send + Sy
 type Run = Box<dyn FnOnce(Box<dyn Fn() + Send + Sync>)>;
 
 #[cfg(loom)]
-fn plans(short: usize) -> Vec<(String, Run)> {
+fn plans() -> Vec<(&'static str, Run)> {
     let bound = match is_long() {
         true => 3,
-        false => short,
+        false => 2,
     };
     let run = move |scenario: Box<dyn Fn() + Send + Sync>| {
         let mut builder = loom::model::Builder::new();
@@ -71,11 +67,15 @@ fn plans(short: usize) -> Vec<(String, Run)> {
         builder.max_branches = 100_000;
         builder.check(scenario);
     };
-    vec![(format!("loom, bound {bound}"), Box::new(run))]
+    let how = match is_long() {
+        true => "loom, bound 3",
+        false => "loom, bound 2",
+    };
+    vec![(how, Box::new(run))]
 }
 
 #[cfg(shuttle)]
-fn plans(_: usize) -> Vec<(String, Run)> {
+fn plans() -> Vec<(&'static str, Run)> {
     use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
     /// So many schedules in order, and if that is all there are, all of them.
@@ -99,15 +99,15 @@ fn plans(_: usize) -> Vec<(String, Run)> {
     };
     vec![
         (
-            "shuttle, random".into(),
+            "shuttle, random",
             with(RandomScheduler::new_from_seed(seed(1), schedules)),
         ),
         (
-            "shuttle, pct 3".into(),
+            "shuttle, pct 3",
             with(PctScheduler::new_from_seed(seed(2), 3, schedules)),
         ),
         (
-            "shuttle, in order".into(),
+            "shuttle, in order",
             with(DfsScheduler::new(Some(schedules), false)),
         ),
     ]
@@ -123,7 +123,8 @@ fn watch_panics() {
             PANICS.set(PANICS.get() + 1);
             let execution = EXECUTION.get();
             if LAST.swap(execution, Ordering::Relaxed) != execution {
-                eprintln!("model: this is execution {execution}");
+                let plan = PLAN.get();
+                eprintln!("model: execution {execution} of {plan}");
             }
             report(info);
         }));

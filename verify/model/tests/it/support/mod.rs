@@ -7,6 +7,5 @@ mod world;
 
 pub(crate) use callers::{Acquired, held, queued};
 pub(crate) use executor::{begin, block_on};
-pub(crate) use explore::{explore, explore_within};
-pub(crate) use manager::{Conn, Maker, Script};
-pub(crate) use world::World;
+pub(crate) use explore::explore;
+pub(crate) use manager::Script;
