@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watertight::Condition;
 
-use crate::support::{Acquired, block_on, explore, held, queued};
+use crate::support::{Acquired, block_on, explore, explore_crowd, held, queued};
 
 fn assert_served_or_closed(answer: &Acquired) {
     let closed = answer.as_ref().err().is_some_and(|error| error.is_closed());
@@ -64,7 +64,7 @@ fn caller_is_served_or_told_that_the_pool_closes() {
 
 #[test]
 fn waiter_is_served_or_told_that_the_pool_closes() {
-    explore(|world| {
+    explore_crowd(|world| {
         let pool = world.pool(1, |pool| pool);
         world.warm(&pool, 1);
         let guard = held(&pool);
@@ -139,12 +139,44 @@ fn holder_hears_that_the_pool_closes() {
 
 #[test]
 fn everybody_hears_that_the_last_handle_goes() {
-    explore(|world| {
+    explore_crowd(|world| {
         let pool = world.pool(1, |pool| pool);
         for _ in 0..2 {
             world.blocked(pool.closed());
         }
         world.thread(move || drop(pool));
+        world.over();
+    });
+}
+
+#[test]
+fn closing_pool_adopts_nothing_it_does_not_close() {
+    explore(|world| {
+        let pool = world.pool(1, |pool| pool);
+        let (closing, adopting, conn) = (pool.clone(), pool.clone(), world.conn());
+        let ledger = Arc::clone(&world.ledger);
+        world.thread(move || {
+            if let Err(conn) = adopting.adopt(conn) {
+                ledger.detached(conn.id());
+            }
+        });
+        world.thread(move || block_on(closing.close()));
+        world.finish(pool, 0);
+    });
+}
+
+#[test]
+fn handle_is_upgraded_before_the_last_one_goes_or_not_at_all() {
+    explore(|world| {
+        let pool = world.pool(1, |pool| pool);
+        world.warm(&pool, 1);
+        let weak = pool.downgrade();
+        world.thread(move || drop(pool));
+        world.thread(move || {
+            if let Some(pool) = weak.upgrade() {
+                drop(pool.try_acquire().expect("it is still open"));
+            }
+        });
         world.over();
     });
 }

@@ -2,7 +2,7 @@
 
 use watertight::Condition;
 
-use crate::support::{Script, block_on, explore, held, queued};
+use crate::support::{Script, block_on, explore, explore_crowd, held, queued};
 
 #[test]
 fn dirty_connection_does_not_outlive_the_keeper() {
@@ -78,7 +78,7 @@ fn attempt_of_a_cancelled_waiter_is_run_by_the_next() {
 
 #[test]
 fn lost_attempts_are_all_run_by_those_who_wait() {
-    explore(|world| {
+    explore_crowd(|world| {
         let script = Script {
             hanging_connects: 1,
             ..Script::default()
@@ -97,7 +97,7 @@ fn lost_attempts_are_all_run_by_those_who_wait() {
 
 #[test]
 fn waiter_keeps_the_schedule_when_the_keeper_is_gone() {
-    explore(|world| {
+    explore_crowd(|world| {
         let script = Script {
             failing_connects: 1,
             ..Script::default()

@@ -2,6 +2,7 @@
 //!
 //! See `verify/README.md`.
 
+mod ageing;
 mod cancelling;
 mod closing;
 mod exits;

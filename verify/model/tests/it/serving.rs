@@ -165,3 +165,39 @@ fn handles_on_several_threads_share_one_place() {
         world.finish(pool, 1);
     });
 }
+
+#[test]
+fn adopted_connection_serves_a_concurrent_acquire() {
+    explore(|world| {
+        let script = Script {
+            hanging_connects: 1,
+            ..Script::default()
+        };
+        let pool = world.scripted_pool(2, script, |pool| pool);
+        let (caller, adopting, conn) = (pool.clone(), pool.clone(), world.conn());
+        world.blocked(async move { drop(caller.acquire().await.expect("served")) });
+        world.thread(move || assert!(adopting.adopt(conn).is_ok()));
+        world.settle();
+        assert_eq!((pool.status().waiting, pool.status().idle), (0, 1));
+        // The attempt that hangs would hold up the end.
+        world.lose_tasks();
+        world.close(pool);
+    });
+}
+
+#[test]
+fn retain_lets_go_of_nothing_that_is_lent() {
+    explore(|world| {
+        let pool = world.pool(1, |pool| pool);
+        world.warm(&pool, 1);
+        let (caller, retaining) = (pool.clone(), pool.clone());
+        world.blocked(async move { drop(caller.acquire().await.expect("served")) });
+        world.thread(move || {
+            retaining.retain(|_, _| false);
+        });
+        world.settle();
+        let status = pool.status();
+        assert_eq!((status.waiting, status.size), (0, status.idle));
+        world.close(pool);
+    });
+}

@@ -221,6 +221,10 @@ impl Spawner for Executor {
             drop(future);
         }
     }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.spawn(Box::pin(async move { work() }));
+    }
 }
 
 impl Timer for Executor {

@@ -24,8 +24,19 @@ fn is_long() -> bool {
 }
 
 /// Runs a scenario under the model checker: with loom under all schedules that interrupt a thread
-/// at most so often, with shuttle under many at random.
+/// at most three times, with shuttle under many at random. The short form of a run allows one
+/// interruption less.
 pub(crate) fn explore(scenario: impl Fn(&World) + Send + Sync + 'static) {
+    explore_within(3, scenario);
+}
+
+/// The same for a scenario of so many threads, or such long ones, that loom would take hours:
+/// with one interruption less.
+pub(crate) fn explore_crowd(scenario: impl Fn(&World) + Send + Sync + 'static) {
+    explore_within(2, scenario);
+}
+
+fn explore_within(interruptions: usize, scenario: impl Fn(&World) + Send + Sync + 'static) {
     watch_panics();
     let scenario = move || {
         EXECUTION.set(EXECUTION.get() + 1);
@@ -41,7 +52,7 @@ pub(crate) fn explore(scenario: impl Fn(&World) + Send + Sync + 'static) {
         assert_eq!(PANICS.get(), 0, "something panicked, see above");
     };
     let scenario = std::sync::Arc::new(scenario);
-    for (how, run) in plans() {
+    for (how, run) in plans(interruptions) {
         EXECUTION.set(0);
         PLAN.set(how);
         let begun = Instant::now();
@@ -56,26 +67,25 @@ pub(crate) fn explore(scenario: impl Fn(&World) + Send + Sync + 'static) {
 type Run = Box<dyn FnOnce(Box<dyn Fn() + Send + Sync>)>;
 
 #[cfg(loom)]
-fn plans() -> Vec<(&'static str, Run)> {
-    let bound = match is_long() {
-        true => 3,
-        false => 2,
-    };
+fn plans(interruptions: usize) -> Vec<(&'static str, Run)> {
+    let bound = interruptions - usize::from(!is_long());
     let run = move |scenario: Box<dyn Fn() + Send + Sync>| {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound.get_or_insert(bound);
         builder.max_branches = 100_000;
         builder.check(scenario);
     };
-    let how = match is_long() {
-        true => "loom, bound 3",
-        false => "loom, bound 2",
-    };
-    vec![(how, Box::new(run))]
+    let how = [
+        "loom, bound 0",
+        "loom, bound 1",
+        "loom, bound 2",
+        "loom, bound 3",
+    ];
+    vec![(how[bound], Box::new(run))]
 }
 
 #[cfg(shuttle)]
-fn plans() -> Vec<(&'static str, Run)> {
+fn plans(_: usize) -> Vec<(&'static str, Run)> {
     use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 
     /// So many schedules in order, and if that is all there are, all of them.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use watertight::{Condition, Manager, Metrics};
+use watertight::{BlockingManager, Condition, Manager, Metrics};
 
 use super::ledger::Ledger;
 
@@ -116,6 +116,32 @@ impl Manager for Maker {
 }
 
 impl Drop for Maker {
+    fn drop(&mut self) {
+        self.ledger.pool_ends();
+    }
+}
+
+/// A manager whose calls block.
+pub(crate) struct BlockingMaker {
+    pub(super) ledger: Arc<Ledger>,
+}
+
+impl BlockingManager for BlockingMaker {
+    type Connection = Conn;
+    type Error = Refused;
+
+    fn connect(&self) -> Result<Conn, Refused> {
+        self.ledger.connect_begins();
+        let _under_way = UnderWay(&self.ledger);
+        Ok(Conn::new(&self.ledger))
+    }
+
+    fn close(&self, conn: Conn) {
+        self.ledger.closes(conn.id);
+    }
+}
+
+impl Drop for BlockingMaker {
     fn drop(&mut self) {
         self.ledger.pool_ends();
     }

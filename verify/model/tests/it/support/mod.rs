@@ -7,5 +7,5 @@ mod world;
 
 pub(crate) use callers::{Acquired, held, queued};
 pub(crate) use executor::{begin, block_on};
-pub(crate) use explore::explore;
+pub(crate) use explore::{explore, explore_crowd};
 pub(crate) use manager::Script;

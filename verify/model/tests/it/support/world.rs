@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use checker::clock::Clock;
 use checker::thread::{self, JoinHandle};
-use watertight::{Builder, CheckPolicy, Pool, Spawner};
+use watertight::{Blocking, Builder, CheckPolicy, Manager, Pool, Spawner};
 
 use super::executor::{Executor, Until, block_on};
 use super::ledger::Ledger;
-use super::manager::{Conn, Maker, Script};
+use super::manager::{BlockingMaker, Conn, Maker, Script};
 
 pub(crate) struct World {
     pub(crate) runtime: Executor,
@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    /// A pool of so many places, where nothing ages and nothing times out but what `set` says.
+    /// A pool of so many places, where nothing goes wrong.
     pub(crate) fn pool(
         &self,
         places: usize,
@@ -55,12 +55,37 @@ impl World {
         script: Script,
         set: impl FnOnce(Builder<Maker>) -> Builder<Maker>,
     ) -> Pool<Maker> {
-        self.ledger.pool_begins(places);
         let maker = Maker {
             ledger: Arc::clone(&self.ledger),
             script,
         };
-        let builder = Pool::builder(maker)
+        self.build(places, maker, set)
+    }
+
+    /// The same, whose calls block. One that was given up on goes on beside the next, so that
+    /// there is no telling how many there are at a time.
+    pub(crate) fn blocking_pool(
+        &self,
+        places: usize,
+        set: impl FnOnce(Builder<Blocking<BlockingMaker>>) -> Builder<Blocking<BlockingMaker>>,
+    ) -> Pool<Blocking<BlockingMaker>> {
+        let maker = BlockingMaker {
+            ledger: Arc::clone(&self.ledger),
+        };
+        let pool = self.build(places, Blocking::new(maker), set);
+        self.ledger.set_limit(usize::MAX);
+        pool
+    }
+
+    /// Nothing ages and nothing times out but what `set` says.
+    fn build<M: Manager>(
+        &self,
+        places: usize,
+        manager: M,
+        set: impl FnOnce(Builder<M>) -> Builder<M>,
+    ) -> Pool<M> {
+        self.ledger.pool_begins(places);
+        let builder = Pool::builder(manager)
             .max_size(places)
             .acquire_timeout(None)
             .connect_timeout(None)
@@ -75,10 +100,15 @@ impl World {
         pool.expect("the settings make sense")
     }
 
+    /// A connection that was made elsewhere.
+    pub(crate) fn conn(&self) -> Conn {
+        Conn::new(&self.ledger)
+    }
+
     /// Gives the pool connections that need no attempt to connect.
     pub(crate) fn warm(&self, pool: &Pool<Maker>, connections: usize) {
         for _ in 0..connections {
-            let adopted = pool.adopt(Conn::new(&self.ledger));
+            let adopted = pool.adopt(self.conn());
             assert!(adopted.is_ok(), "there is a place for it");
         }
     }
@@ -155,7 +185,7 @@ impl World {
 
     /// Lets everything run, and asserts that nobody waits and that so many connections are idle
     /// then. Closes the pool, and asserts that nothing is left of it.
-    pub(crate) fn finish(&self, pool: Pool<Maker>, idle: usize) {
+    pub(crate) fn finish<M: Manager>(&self, pool: Pool<M>, idle: usize) {
         self.settle();
         let status = pool.status();
         assert_eq!(
@@ -167,7 +197,7 @@ impl World {
     }
 
     /// Closes the pool, and asserts that nothing is left of it.
-    pub(crate) fn close(&self, pool: Pool<Maker>) {
+    pub(crate) fn close<M: Manager>(&self, pool: Pool<M>) {
         drop(pool.close());
         self.settle();
         let status = pool.status();
