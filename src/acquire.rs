@@ -283,6 +283,8 @@ impl<M: Manager> Future for Acquire<'_, M> {
                     let old = shared.state.lock().leave_waker(entry.key, clone);
                     contain(|| drop(old));
                     waker = None;
+                    #[cfg(mutant = "no-second-look")]
+                    return Poll::Pending;
                     continue;
                 }
                 Turn::Advance => {

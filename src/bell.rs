@@ -26,6 +26,8 @@ impl Bell {
                 .filter_map(|(_, waker)| waker.take())
                 .collect()
         };
+        #[cfg(mutant = "bell-wakes-one")]
+        let woken = woken.into_iter().take(1);
         for waker in woken {
             contain(|| waker.wake());
         }
@@ -38,6 +40,11 @@ impl Bell {
             key: None,
         };
         std::future::poll_fn(|cx| {
+            #[cfg(mutant = "bell-looks-first")]
+            let look = {
+                let seen = look();
+                move || seen
+            };
             place.leave(cx.waker().clone());
             look().map_or(Poll::Pending, Poll::Ready)
         })

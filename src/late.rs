@@ -80,6 +80,7 @@ impl<T> Calls<T> {
         let mut books = self.books.lock();
         books.awaiting -= 1;
         let excess = books.outcomes.len() > books.awaiting;
+        let excess = excess && !cfg!(mutant = "late-outcome-is-kept");
         excess.then(|| books.outcomes.pop_back()).flatten()
     }
 }

@@ -59,7 +59,8 @@ impl<M: Manager> Lease<M> {
 impl<M: Manager> Drop for Lease<M> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
+        let shared = self.shared.take();
+        if let Some(shared) = shared.filter(|_| !cfg!(mutant = "lost-place")) {
             shared.give_back(self.stage, self.reason, true);
         }
     }

@@ -137,6 +137,7 @@ impl<M: Manager> Drop for Keeper<M> {
             return;
         };
         incoming.close();
+        #[cfg(not(mutant = "queue-is-kept"))]
         while let Ok(returned) = incoming.try_recv() {
             // Closed politely where the runtime still runs tasks, dropped where it does not.
             match self.shared.upgrade() {

@@ -1,21 +1,33 @@
 //! The one door to everything concurrent: a model checker's types can be put in here without
 //! touching the rest of the crate.
+//!
+//! Under `verify/model` they are: its build sets one of the two `cfg`s. It also puts stand-ins of
+//! its own in the place of `async_channel` and `parking`, which need no door for that.
+
+#[cfg(loom)]
+use loom::sync as checked;
+#[cfg(shuttle)]
+use shuttle::sync as checked;
+#[cfg(not(any(loom, shuttle)))]
+use std::sync as checked;
 
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use checked::MutexGuard;
 
 /// A plain mutex that ignores poison.
 ///
 /// Nothing that can panic on a user's behalf runs under a lock of this crate, so a poisoned lock
 /// would only turn one panic into many.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(checked::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Mutex(std::sync::Mutex::new(value))
+        Mutex(checked::Mutex::new(value))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {

@@ -68,6 +68,7 @@ pub(crate) struct Handle<M: Manager> {
 
 impl<M: Manager> Drop for Handle<M> {
     fn drop(&mut self) {
+        #[cfg(not(mutant = "last-handle-idles"))]
         self.shared.begin_close();
     }
 }
@@ -164,16 +165,16 @@ impl<M: Manager> Shared<M> {
             let held = Held::new(Arc::clone(self), live, Stage::Closing, reason);
             self.spawn(Box::pin(work::close(held)));
         }
-        if nudge {
+        if nudge && !cfg!(mutant = "keeper-not-nudged") {
             self.signals.nudge.ring();
         }
         if revive {
             self.revive_keeper();
         }
-        if progress {
+        if progress && !cfg!(mutant = "progress-not-rung") {
             self.signals.progress.ring();
         }
-        if drained {
+        if drained && !cfg!(mutant = "drained-not-rung") {
             self.signals.drained.ring();
         }
         if garbage.is_some() {
@@ -214,6 +215,8 @@ impl<M: Manager> Shared<M> {
         over: Option<async_channel::Sender<()>>,
     ) {
         use crate::state::Returned;
+        #[cfg(mutant = "wakes-too-early")]
+        self.transition(|state, _, fx| state.wake_first(fx));
         let returned = self.transition(|state, now, fx| state.returned(live, verdict, now, fx));
         let held = match returned {
             Returned::Kept => return,
@@ -237,6 +240,7 @@ impl<M: Manager> Shared<M> {
             Err(TrySendError::Closed(returned)) if self.state.lock().is_kept() => {
                 self.spawn(Box::pin(work::take_care(returned)));
             }
+            Err(refused) if cfg!(mutant = "refused-is-dropped") => drop(refused),
             Err(refused) => self.abandon(refused.into_inner()),
         }
     }
@@ -254,6 +258,8 @@ impl<M: Manager> Shared<M> {
 
     /// Begins to close, once.
     pub(crate) fn begin_close(self: &Arc<Self>) {
+        #[cfg(mutant = "rings-before-it-closes")]
+        self.signals.closing.ring();
         let mut fx = Effects::new();
         {
             let mut state = self.state.lock();
@@ -263,6 +269,7 @@ impl<M: Manager> Shared<M> {
             state.close(&mut fx);
         }
         self.carry_out(fx);
+        #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
     }
 

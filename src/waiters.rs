@@ -105,7 +105,8 @@ impl<O> Waiters<O> {
         let waiter = &mut self.entries[key];
         debug_assert!(!waiter.queued && waiter.outcome.is_none());
         waiter.outcome = Some(outcome);
-        waiter.waker.take()
+        let waker = waiter.waker.take();
+        waker.filter(|_| !cfg!(mutant = "wakes-too-early"))
     }
 
     /// Takes an entry out altogether, wherever it is.

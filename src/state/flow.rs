@@ -130,7 +130,7 @@ impl<C, E> State<C, E> {
             if self.closed {
                 return Lend::Closed;
             }
-            if !self.waiters.is_empty() {
+            if !self.waiters.is_empty() && !cfg!(mutant = "newcomer-barges") {
                 return Lend::Unavailable;
             }
             let Some(index) = self.candidate() else {
@@ -255,6 +255,7 @@ impl<C, E> State<C, E> {
         }
         let waiter = self.waiters.get_mut(key);
         let left = waiter.waker.as_ref();
+        let waker = waker.filter(|_| !cfg!(mutant = "stale-waker"));
         if waker.is_some_and(|now| left.is_none_or(|left| !left.will_wake(now))) {
             return Turn::LeaveWaker;
         }
@@ -301,7 +302,7 @@ impl<C, E> State<C, E> {
     ) -> TimeOut<C, E> {
         let phase = self.phase_of(key);
         let waiter = self.waiters.remove(key);
-        match waiter.outcome {
+        match waiter.outcome.filter(|_| !cfg!(mutant = "late-is-late")) {
             Some(outcome) => TimeOut::Served(self.seen(outcome)),
             None => {
                 self.count_missed(phase, now);
@@ -349,7 +350,7 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) -> Option<Waker> {
         let waiter = self.waiters.remove(key);
-        match waiter.outcome {
+        match waiter.outcome.filter(|_| !cfg!(mutant = "no-baton")) {
             None => self.statistics.cancellations += 1,
             Some(Outcome::Connection(mut live)) => {
                 self.statistics.cancellations += 1;

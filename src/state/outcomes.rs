@@ -132,6 +132,7 @@ impl<C, E> State<C, E> {
             _ => self.statistics.closes.count(reason),
         }
         match lost {
+            false if cfg!(mutant = "exit-wakes-nobody") => {}
             true => self.pump_without_spawning(now, fx),
             false => self.pump(now, fx),
         }

@@ -46,7 +46,7 @@ impl<C, E> State<C, E> {
         self.check();
     }
 
-    pub(super) fn wake_first(&mut self, fx: &mut Effects<C, E>) {
+    pub(crate) fn wake_first(&mut self, fx: &mut Effects<C, E>) {
         let first = self.waiters.first_mut();
         let waker = first.and_then(|first| first.waker.take());
         fx.wake(waker);
@@ -190,6 +190,7 @@ impl<C, E> State<C, E> {
     /// Wakes waiters to run the attempts to connect that lost their tasks.
     fn pass_on_driverless(&mut self, fx: &mut Effects<C, E>) {
         self.driverless = self.driverless.min(self.waiters.len());
+        #[cfg(not(mutant = "driverless-is-kept"))]
         for key in self.waiters.drivers(self.driverless) {
             let waker = self.waiters.get_mut(key).waker.take();
             fx.wake(waker);

@@ -34,6 +34,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
         self.clock.keeper_gone();
         fx.progress = true;
+        #[cfg(not(mutant = "keeper-goes-silently"))]
         self.wake_first(fx);
     }
 
@@ -107,6 +108,7 @@ impl<C, E> State<C, E> {
             self.condemn(live, CloseReason::Resize, fx);
         }
         fx.progress = true;
+        #[cfg(not(mutant = "resize-serves-nobody"))]
         self.pump(now, fx);
     }
 

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Deletes one statement after the other from the pool's own logic, and lists those that no test misses.
+
+    verify/deletions.py [FILE ...]     by default, the hand-off, the lease, the deadline and the shutdown
+    verify/deletions.py --list         only says what would be deleted
+
+It works on the checkout it is started in (use a clean clone of its own; the file is put back each time). A
+deletion that does not compile says nothing and is not counted. Exit code 1 if any deletion survives that
+is not in verify/deletions.txt, which gives the reason for each that is equivalent.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+FILES = [
+    "src/acquire.rs", "src/lease.rs", "src/shared.rs", "src/work.rs", "src/waiters.rs", "src/connection.rs",
+    "src/maintenance.rs", "src/bell.rs", "src/attempts.rs", "src/retry.rs", "src/clock.rs", "src/state/mod.rs",
+    "src/state/flow.rs", "src/state/supply.rs", "src/state/outcomes.rs", "src/state/upkeep.rs",
+]
+KNOWN = "verify/deletions.txt"
+# From the quickest to the slowest; the first that fails tells.
+TESTS = [
+    ["--lib"],
+    ["--test", "sim"],
+    ["--test", "it", "--", "--skip", "on_plain_threads"],
+]
+SLOWEST = 120  # seconds; a test that takes longer hangs
+NOT_A_STATEMENT = re.compile(
+    r"(let|use|fn|pub|impl|struct|enum|match|for|while|loop|mod|const|type|else|assert|debug_assert)\b|//|#|[})\].?]"
+)
+
+
+def product_lines(lines):
+    """How many lines come before the unit tests."""
+    for number, line in enumerate(lines):
+        if line.startswith("#[cfg(test)]") and "mod tests {" in "".join(lines[number:number + 2]):
+            return number
+    return len(lines)
+
+
+def statements(lines):
+    """Yields the first and the last line of every statement that could be deleted."""
+    end = product_lines(lines)
+    for first in range(end):
+        line = lines[first]
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if indent < 8 or not text or NOT_A_STATEMENT.match(text):
+            continue
+        for last in range(first, end):
+            closing = lines[last]
+            if last > first and len(closing) - len(closing.lstrip()) < indent and closing.strip():
+                break
+            same = len(closing) - len(closing.lstrip()) == indent
+            done = closing.rstrip()
+            if (same and done.endswith(";")) or (same and last > first and done.strip() == "}" and text.startswith("if ")):
+                yield first, last
+                break
+            if same and last > first and not re.match(r"\s*[})\].?]", closing):
+                break
+
+
+def run(arguments, **more):
+    environment = dict(os.environ, RUST_BACKTRACE="0", WATERTIGHT_SEEDS="0..2500", CARGO_TERM_COLOR="never")
+    return subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **more)
+
+
+def verdict():
+    """'unviable', 'caught' or 'missed'."""
+    common = ["cargo", "test", "--quiet", "--profile", "mutants", "--no-default-features"]
+    if run(["cargo", "check", "--quiet", "--profile", "mutants", "--no-default-features"]).returncode != 0:
+        return "unviable"
+    for tests in TESTS:
+        try:
+            if run(common + tests, timeout=SLOWEST).returncode != 0:
+                return "caught"
+        except subprocess.TimeoutExpired:
+            return "caught"
+    return "missed"
+
+
+def known():
+    try:
+        with open(KNOWN) as file:
+            return {line.split("\t")[0].strip() for line in file if line.strip() and not line.startswith("#")}
+    except FileNotFoundError:
+        return set()
+
+
+def main(arguments):
+    listing = "--list" in arguments
+    files = [argument for argument in arguments if not argument.startswith("--")] or FILES
+    counts = {"unviable": 0, "caught": 0, "missed": 0}
+    equivalent, survivors = known(), []
+    for path in files:
+        with open(path) as file:
+            lines = file.readlines()
+        for first, last in statements(lines):
+            text = " ".join(line.strip() for line in lines[first:last + 1])
+            name = f"{path}: {text}"
+            if listing:
+                print(f"{path}:{first + 1}: {text}")
+                continue
+            try:
+                with open(path, "w") as file:
+                    file.writelines(lines[:first] + lines[last + 1:])
+                result = verdict()
+            finally:
+                with open(path, "w") as file:
+                    file.writelines(lines)
+            counts[result] += 1
+            if result == "missed":
+                survivors.append(name)
+                note = "  (known to be equivalent)" if name in equivalent else ""
+                print(f"missed  {path}:{first + 1}: {text}{note}", flush=True)
+    print(counts)
+    return any(name not in equivalent for name in survivors)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

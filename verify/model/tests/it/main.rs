@@ -1,0 +1,11 @@
+//! The pool under a model checker: small scenarios, each under every schedule or very many.
+//!
+//! See `verify/README.md`.
+
+mod ageing;
+mod cancelling;
+mod closing;
+mod exits;
+mod losing;
+mod serving;
+mod support;
