@@ -189,7 +189,10 @@ impl<C, E> State<C, E> {
 
     /// Wakes waiters to run the attempts to connect that lost their tasks.
     fn pass_on_driverless(&mut self, fx: &mut Effects<C, E>) {
-        self.driverless = self.driverless.min(self.waiters.len());
+        let needed = self.driverless.min(self.waiters.len());
+        // Whoever fills the pool counted on the rest.
+        fx.progress |= needed < self.driverless;
+        self.driverless = needed;
         #[cfg(not(mutant = "driverless-is-kept"))]
         for key in self.waiters.drivers(self.driverless) {
             let waker = self.waiters.get_mut(key).waker.take();

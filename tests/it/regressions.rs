@@ -325,3 +325,31 @@ fn late_caller_that_never_looks_counts_as_timed_out() {
         assert_eq!(pool.statistics().cancellations, 0);
     });
 }
+
+/// Found by the simulator: a fill counts on the attempt that a waiter is to run whose task was lost,
+/// and is told when that waiter goes away instead.
+#[test]
+fn fill_is_told_when_the_waiter_that_it_counted_on_goes_away() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([hang()]);
+        let pool = w.pool(|b| b.max_size(1).min_idle(1));
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        runtime.kill();
+        let mut fill = Box::pin(pool.fill());
+        let gone = async {
+            runtime.sleep(SECOND).await;
+            drop(waiter);
+        };
+        let in_time = async {
+            runtime.sleep(2 * SECOND).await;
+            panic!("the fill is not told");
+        };
+        runtime.block_on(async {
+            let filled = futures_lite::future::or(in_time, &mut fill);
+            futures_lite::future::zip(filled, gone).await.0.unwrap();
+        });
+        assert_eq!(pool.status().idle, 1);
+    });
+}
