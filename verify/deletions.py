@@ -9,6 +9,7 @@ deletion that does not compile says nothing and is not counted. Exit code 1 if a
 is not in verify/deletions.txt, which gives the reason for each that is equivalent.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -20,11 +21,11 @@ FILES = [
     "src/state/flow.rs", "src/state/supply.rs", "src/state/outcomes.rs", "src/state/upkeep.rs",
 ]
 KNOWN = "verify/deletions.txt"
-# From the quickest to the slowest; the first that fails tells.
-TESTS = [
-    ["--lib"],
-    ["--test", "sim"],
-    ["--test", "it", "--", "--skip", "on_plain_threads"],
+# What is built, and how its tests are run, from the quickest to the slowest; the first that fails tells.
+STAGES = [
+    (["--lib", "--test", "sim"], [("sim", []), ("lib", ["--skip", "explore"])]),
+    (["--test", "it"], [("it", ["--skip", "on_plain_threads"])]),
+    (["--lib"], [("lib", ["explore"])]),
 ]
 SLOWEST = 120  # seconds; a test that takes longer hangs
 NOT_A_STATEMENT = re.compile(
@@ -62,21 +63,37 @@ def statements(lines):
                 break
 
 
-def run(arguments, **more):
-    environment = dict(os.environ, RUST_BACKTRACE="0", WATERTIGHT_SEEDS="0..2500", CARGO_TERM_COLOR="never")
-    return subprocess.run(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **more)
+def environment():
+    return dict(os.environ, RUST_BACKTRACE="0", WATERTIGHT_SEEDS="0..2500", CARGO_TERM_COLOR="never")
+
+
+def build(targets):
+    """The test binaries by name, or None if something does not compile."""
+    command = ["cargo", "test", "--no-run", "--profile", "mutants", "--no-default-features", "--message-format=json"]
+    result = subprocess.run(command + targets, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if result.returncode != 0:
+        return None
+    messages = [json.loads(line) for line in result.stdout.splitlines() if line.startswith(b"{")]
+    tests = [message for message in messages if message.get("executable") and message["profile"]["test"]]
+    return {"lib" if "lib" in test["target"]["kind"] else test["target"]["name"]: test["executable"] for test in tests}
+
+
+def passes(binary, arguments):
+    command = [binary, "--quiet", *arguments]
+    try:
+        done = subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=SLOWEST)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def verdict():
     """'unviable', 'caught' or 'missed'."""
-    common = ["cargo", "test", "--quiet", "--profile", "mutants", "--no-default-features"]
-    if run(["cargo", "check", "--quiet", "--profile", "mutants", "--no-default-features"]).returncode != 0:
-        return "unviable"
-    for tests in TESTS:
-        try:
-            if run(common + tests, timeout=SLOWEST).returncode != 0:
-                return "caught"
-        except subprocess.TimeoutExpired:
+    for targets, runs in STAGES:
+        binaries = build(targets)
+        if binaries is None:
+            return "unviable"
+        if not all(passes(binaries[name], arguments) for name, arguments in runs):
             return "caught"
     return "missed"
 
@@ -90,7 +107,7 @@ def known():
 
 
 def main(arguments):
-    listing = "--list" in arguments
+    listing, verbose = "--list" in arguments, "--verbose" in arguments
     files = [argument for argument in arguments if not argument.startswith("--")] or FILES
     counts = {"unviable": 0, "caught": 0, "missed": 0}
     equivalent, survivors = known(), []
@@ -111,6 +128,8 @@ def main(arguments):
                 with open(path, "w") as file:
                     file.writelines(lines)
             counts[result] += 1
+            if verbose:
+                print(f"{result:8} {path}:{first + 1}: {text}", flush=True)
             if result == "missed":
                 survivors.append(name)
                 note = "  (known to be equivalent)" if name in equivalent else ""
