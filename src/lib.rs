@@ -1,6 +1,6 @@
-#![cfg_attr(all(feature = "tokio", feature = "smol"), doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "tokio", feature = "smol", feature = "test-util"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "tokio", feature = "smol")),
+    not(all(feature = "tokio", feature = "smol", feature = "test-util")),
     doc = "A connection pool that does not leak, does not starve a waiter, and runs on any async \
            runtime or none. With all features on, this page has the whole introduction."
 )]

@@ -87,11 +87,11 @@ struct Source {
     columns: Vec<usize>,
     doc: Vec<String>,
     is_test: bool,
-    /// Inside `laws!`.
-    is_list: bool,
+    /// Inside a list of tests.
+    list: Option<List>,
     /// Inside the definition of a macro, which begins at this column.
     macro_column: Option<usize>,
-    /// The names in a `laws!`, with their modules.
+    /// The names in lists, with their modules.
     listed: BTreeSet<String>,
     /// Functions that may turn out to be listed.
     functions: Vec<Test>,
@@ -104,7 +104,7 @@ impl Source {
             columns: Vec::new(),
             doc: Vec::new(),
             is_test: false,
-            is_list: false,
+            list: None,
             macro_column: None,
             listed: BTreeSet::new(),
             functions: Vec::new(),
@@ -130,8 +130,8 @@ impl Source {
             self.macro_column = self
                 .macro_column
                 .filter(|&at| line != format!("{}}}", " ".repeat(at)));
-        } else if self.is_list {
-            self.list(code);
+        } else if let Some(list) = self.list {
+            self.list_line(list, code, tests);
         } else if let Some(doc) = code.strip_prefix("///") {
             self.doc.push(doc.trim().to_owned());
         } else if code.starts_with("#[") {
@@ -139,8 +139,9 @@ impl Source {
         } else {
             let (doc, is_test) = (std::mem::take(&mut self.doc), self.is_test);
             self.is_test = false;
-            if code == "laws! {" {
-                self.is_list = true;
+            if let Some((list, rest)) = List::begun_by(code) {
+                self.list = Some(list);
+                self.list_line(list, rest, tests);
             } else if code.starts_with("macro_rules! ") {
                 self.macro_column = Some(column);
             } else if let Some(module) = inline_module(code) {
@@ -160,22 +161,60 @@ impl Source {
         }
     }
 
-    /// A line in `laws!`: names between commas, after the list that they belong to.
-    fn list(&mut self, code: &str) {
-        self.is_list = code != "}";
-        if !self.is_list || code.starts_with("//") {
+    /// A line in a list: names between commas, up to the bracket that ends it.
+    fn list_line(&mut self, list: List, code: &str, tests: &mut Vec<Test>) {
+        if code.starts_with("//") {
             return;
         }
-        let names = code.split_once(':').map_or(code, |(_list, names)| names);
-        let names = names.split([',', ';']).map(str::trim);
+        if code.ends_with(['}', ')']) || code.ends_with(");") {
+            self.list = None;
+        }
+        let (before, after) = code.split_once(':').unwrap_or((code, code));
+        let names = match list {
+            List::Laws => after,
+            List::Bodies => code,
+            List::Named => before,
+        };
+        let names = names.split([',', ';', '}', ')']).map(str::trim);
         for name in names.filter(|name| !name.is_empty()) {
-            self.listed.insert(self.path(name));
+            let path = self.path(name);
+            if list == List::Named {
+                let doc = String::new();
+                tests.push(Test { path, doc });
+            } else {
+                self.listed.insert(path);
+            }
         }
     }
 
     fn path(&self, name: &str) -> String {
         let modules = self.modules.iter().map(String::as_str);
         modules.chain([name]).collect::<Vec<_>>().join("::")
+    }
+}
+
+/// A macro that makes tests of functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// Names, after that of the list that they belong to.
+    Laws,
+    /// Names of functions.
+    Bodies,
+    /// The name of a test, and of the function that it is made of.
+    Named,
+}
+
+impl List {
+    /// The list that this line begins, and the rest of the line.
+    fn begun_by(code: &str) -> Option<(Self, &str)> {
+        let begun = [
+            ("laws! {", List::Laws),
+            ("faults!(", List::Bodies),
+            ("runtimes_end!(", List::Bodies),
+            ("children! {", List::Named),
+        ];
+        let mut begun = begun.into_iter();
+        begun.find_map(|(head, list)| Some((list, code.strip_prefix(head)?)))
     }
 }
 
