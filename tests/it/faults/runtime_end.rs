@@ -182,7 +182,7 @@ async fn borrow_now_and_then(pool: Pool<Tallied>) {
 
 /// The runtime ends in the middle of traffic, inside and outside.
 fn tasks_that_die_with_their_runtime_give_everything_back(make: impl Fn() -> Mortal) {
-    let rounds = if is_long() { 200 } else { 3 };
+    let rounds = if is_long() { 50 } else { 3 };
     for _ in 0..rounds {
         let mortal = make();
         let (tally, pool) = hangable(&mortal, 3);
