@@ -279,7 +279,7 @@ fn assert_everything_happened(pool: &Pool<Unreliable>, ends: &Ends) {
         ("resize", closes.resize),
         ("uses", closes.uses),
     ] {
-        assert!(count > 20, "{what}: {count}, {statistics:?}");
+        assert!(count > 0, "{what}: {count}, {statistics:?}");
     }
 }
 

@@ -5,9 +5,12 @@
 //! something that never happens exceeds it. Set `WATERTIGHT_LONG` for the long variants.
 
 #[cfg(unix)]
+mod child;
+#[cfg(unix)]
 mod children;
 mod forgotten;
 mod holders;
+mod mortal;
 #[cfg(unix)]
 mod network;
 mod runtime_end;

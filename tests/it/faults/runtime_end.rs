@@ -1,124 +1,17 @@
 //! A pool's runtime ends, in whichever way, while its connections are out.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_lite::future::block_on;
-use smol::Executor;
-use watertight::{BoxFuture, CheckPolicy, Pool, PooledConnection, Runtime, Spawner, Timer};
+use watertight::{CheckPolicy, Pool, PooledConnection, Runtime};
 
+use super::mortal::Mortal;
+#[cfg(feature = "tokio")]
+use super::mortal::on_tokio;
 use super::tally::{Tallied, Tally, tallied};
 use super::{PATIENCE, Stopwatch, is_long, wait_until};
-
-/// A runtime that will end before its pool does.
-struct Mortal {
-    runtime: Arc<dyn Runtime>,
-    end: Box<dyn FnOnce()>,
-}
-
-impl Mortal {
-    /// Ends it, and returns when that is over or under way, as the way of ending has it.
-    fn end(self) {
-        (self.end)();
-    }
-
-    /// smol's own kind of runtime: an executor that somebody runs. When it goes, its tasks go.
-    fn executor() -> Self {
-        let executor = Arc::new(Executor::new());
-        let runtime = Arc::new(OnExecutor(Arc::downgrade(&executor)));
-        let (stop, stopped) = async_channel::bounded::<()>(1);
-        let thread = thread::spawn(move || {
-            let _ = block_on(executor.run(stopped.recv()));
-        });
-        Mortal {
-            runtime,
-            end: Box::new(move || {
-                drop(stop);
-                thread.join().unwrap();
-            }),
-        }
-    }
-}
-
-struct OnExecutor(Weak<Executor<'static>>);
-
-impl Spawner for OnExecutor {
-    fn spawn(&self, task: BoxFuture<()>) {
-        if let Some(executor) = self.0.upgrade() {
-            executor.spawn(task).detach();
-        }
-    }
-}
-
-impl Timer for OnExecutor {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        Box::pin(async move {
-            smol::Timer::at(at).await;
-        })
-    }
-}
-
-#[cfg(feature = "tokio")]
-mod on_tokio {
-    use tokio::runtime::{Builder, Runtime};
-    use watertight::TokioRuntime;
-
-    use super::*;
-
-    pub(super) type Flavor = fn() -> Builder;
-    type Ending = fn(Runtime);
-
-    pub(super) const FLAVORS: [Flavor; 2] = [multi_thread, current_thread];
-
-    pub(super) fn multi_thread() -> Builder {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(2);
-        builder
-    }
-
-    pub(super) fn current_thread() -> Builder {
-        Builder::new_current_thread()
-    }
-
-    pub(super) const ENDINGS: [Ending; 4] = [
-        drop,
-        Runtime::shutdown_background,
-        |runtime| runtime.shutdown_timeout(Duration::from_millis(20)),
-        in_spawn_blocking,
-    ];
-
-    fn in_spawn_blocking(runtime: Runtime) {
-        let other = current_thread().build().unwrap();
-        other.block_on(async {
-            let dropped = tokio::task::spawn_blocking(|| drop(runtime));
-            dropped.await.unwrap();
-        });
-    }
-
-    impl Mortal {
-        pub(super) fn tokio(flavor: Flavor, ending: Ending) -> Self {
-            let runtime = flavor().enable_all().build().unwrap();
-            let ours = TokioRuntime::new(runtime.handle().clone());
-            let (stop, stopped) = async_channel::bounded::<()>(1);
-            let thread = thread::spawn(move || {
-                let _ = runtime.block_on(stopped.recv());
-                ending(runtime);
-            });
-            Mortal {
-                runtime: Arc::new(ours),
-                end: Box::new(move || {
-                    drop(stop);
-                    thread.join().unwrap();
-                }),
-            }
-        }
-    }
-}
 
 /// Makes a test of each body for each kind of runtime, which tries every way of ending.
 macro_rules! runtimes_end {
@@ -289,7 +182,7 @@ async fn borrow_now_and_then(pool: Pool<Tallied>) {
 
 /// The runtime ends in the middle of traffic, inside and outside.
 fn tasks_that_die_with_their_runtime_give_everything_back(make: impl Fn() -> Mortal) {
-    let rounds = if is_long() { 200 } else { 3 };
+    let rounds = if is_long() { 50 } else { 3 };
     for _ in 0..rounds {
         let mortal = make();
         let (tally, pool) = hangable(&mortal, 3);
