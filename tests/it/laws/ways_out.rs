@@ -96,7 +96,14 @@ async fn served_although_retain_looks(w: &World, keep: bool) -> usize {
         keep
     });
     assert_eq!(removed, usize::from(!keep));
-    caller.await.unwrap().id()
+    if keep {
+        let served = futures_lite::future::poll_once(&mut caller).await;
+        return served.expect("it is served at once").unwrap().id();
+    }
+    let watch = w.stopwatch();
+    let conn = caller.await.unwrap();
+    watch.assert_at(0);
+    conn.id()
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Acquired> + Send>>;
