@@ -37,6 +37,7 @@ async fn panicking_check_costs_one_connection(w: World) {
     assert_whole(&pool).await;
 }
 
+/// Guarantee 7.
 async fn panicking_inspect_costs_one_connection(w: World) {
     let pool = w.pool(|b| b.max_size(2));
     let held = pool.acquire_many(2).await;
@@ -47,6 +48,7 @@ async fn panicking_inspect_costs_one_connection(w: World) {
     assert_whole(&pool).await;
 }
 
+/// Guarantee 7.
 async fn panicking_recycle_costs_one_connection(w: World) {
     let pool = w.pool(|b| b.max_size(2));
     let mut held = pool.acquire_many(2).await;
@@ -69,7 +71,7 @@ async fn panicking_close_gives_its_place_back(w: World) {
     assert_whole(&pool).await;
 }
 
-/// The connection's own destructor panics, wherever the pool runs it.
+/// Guarantee 7. The connection's own destructor panics, wherever the pool runs it.
 async fn panicking_destructor_gives_its_place_back(w: World) {
     let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
     // In `close`.
@@ -88,7 +90,7 @@ async fn panicking_destructor_gives_its_place_back(w: World) {
     assert_whole(&pool).await;
 }
 
-/// A predicate that panics is its caller's affair: the pool loses one connection, the panic goes
+/// Guarantee 7. A predicate that panics is its caller's affair: the pool loses one connection, the panic goes
 /// on.
 async fn panicking_predicate_costs_one_connection(w: World) {
     let pool = w.pool(|b| b.max_size(3));
@@ -139,6 +141,7 @@ impl Observer for Panicking {
     }
 }
 
+/// Guarantee 7.
 async fn panicking_observer_changes_nothing(w: World) {
     let panics = Arc::new(AtomicUsize::new(0));
     w.connects().next([crate::support::err()]);
@@ -153,7 +156,7 @@ async fn panicking_observer_changes_nothing(w: World) {
     w.until(|| panics.load(Ordering::SeqCst) == 10).await;
 }
 
-/// A holder whose task panics gives its place back.
+/// Guarantee 7. A holder whose task panics gives its place back.
 async fn panicking_holder_gives_its_place_back(w: World) {
     let pool = w.pool(|b| b.max_size(1));
     for _ in 0..3 {

@@ -75,6 +75,7 @@ fn runtime_of_the_users_own_runs_a_pool() {
     block_on(pool.close());
 }
 
+/// Guarantee 10.
 #[test]
 fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
     let runtime = Counting::default();
@@ -100,6 +101,7 @@ fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
     pool.close();
 }
 
+/// Guarantee 10.
 #[test]
 fn idle_pool_is_left_alone() {
     World::by_hand(|w, runtime| {
@@ -149,6 +151,7 @@ fn spawner_that_runs_tasks_on_the_spot_is_as_good_as_any() {
     });
 }
 
+/// Guarantee 11.
 #[test]
 fn spawner_that_drops_every_task_leaves_the_work_to_those_who_wait() {
     let runtime = Virtual::new();
@@ -169,7 +172,8 @@ fn spawner_that_drops_every_task_leaves_the_work_to_those_who_wait() {
     });
 }
 
-/// The attempt that one waiter runs serves whoever is first; if its runner goes, the next runs it.
+/// Guarantee 11. The attempt that one waiter runs serves whoever is first; if its runner goes, the
+/// next runs it.
 #[test]
 fn waiter_that_runs_an_attempt_may_go_and_the_next_takes_over() {
     let runtime = Virtual::new();

@@ -2,9 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures_lite::future::{poll_once, yield_now};
+use watertight::{BoxFuture, Spawner, Timer};
 
 use crate::support::{Acquired, LawPool, Lent, Virtual, World, join, laws};
 
@@ -173,6 +176,63 @@ fn hand_off_and_deadline_may_meet_in_any_order() {
             assert_eq!(w.connects().calls(), 1);
         });
     }
+}
+
+/// The virtual clock, but when a timer is looked at for the second time something happens, and then
+/// it is late.
+#[derive(Clone)]
+struct Meddling {
+    clock: Virtual,
+    trick: Arc<Mutex<Option<Trick>>>,
+}
+
+type Trick = Box<dyn FnOnce() + Send>;
+
+impl Spawner for Meddling {
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.clock.spawn(task);
+    }
+}
+
+impl Timer for Meddling {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        let mut sleep = self.clock.sleep_until(at);
+        let trick = Arc::clone(&self.trick);
+        Box::pin(std::future::poll_fn(move |cx| {
+            let trick = trick.lock().unwrap().take();
+            trick.into_iter().for_each(|trick| trick());
+            sleep.as_mut().poll(cx)
+        }))
+    }
+}
+
+/// Laws 18 and 26: a hand-off between a waiter's look at its place in the queue and its look at
+/// the clock, which says that it is late, was in time.
+#[test]
+fn hand_off_between_two_looks_of_a_late_waiter_is_seen() {
+    World::by_hand(|w, clock| {
+        let runtime = Meddling {
+            clock: clock.clone(),
+            trick: Arc::default(),
+        };
+        let pool = w.pool(|b| b.max_size(1).runtime(runtime.clone()));
+        let held = clock.block_on(pool.acquire()).unwrap();
+        let mut waiter = Box::pin(pool.acquire_timeout(w.ms(100)));
+        assert!(clock.block_on(poll_once(&mut waiter)).is_none());
+        let (stalled, late) = (clock.clone(), w.ms(100));
+        *runtime.trick.lock().unwrap() = Some(Box::new(move || {
+            drop(held);
+            stalled.stall(late);
+        }));
+        let answer = clock.block_on(poll_once(&mut waiter));
+        assert_eq!(answer.expect("it is over").unwrap().id(), 0);
+        assert_eq!(pool.statistics().timeouts.total(), 0);
+        assert_eq!(pool.status().idle, 1);
+    });
 }
 
 /// Law 18, when a holder's timer and a waiter's fire at the same time, in every order of tasks.

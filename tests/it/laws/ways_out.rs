@@ -96,7 +96,14 @@ async fn served_although_retain_looks(w: &World, keep: bool) -> usize {
         keep
     });
     assert_eq!(removed, usize::from(!keep));
-    caller.await.unwrap().id()
+    if keep {
+        let served = futures_lite::future::poll_once(&mut caller).await;
+        return served.expect("it is served at once").unwrap().id();
+    }
+    let watch = w.stopwatch();
+    let conn = caller.await.unwrap();
+    watch.assert_at(0);
+    conn.id()
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Acquired> + Send>>;
@@ -198,5 +205,40 @@ fn waker_that_drops_its_own_future_passes_the_hand_off_on() {
         assert_eq!(pool.status().waiting, 0);
         assert_eq!(runtime.block_on(last).unwrap().id(), 0);
         assert_eq!(pool.statistics().cancellations, 3);
+    });
+}
+
+/// Law 39, where the waker polls its own future, in the midst of the return that wakes it.
+#[test]
+fn waker_that_polls_its_own_future_is_served_on_the_spot() {
+    use std::sync::{Arc, Mutex};
+
+    struct PollsWhenWoken(Mutex<Option<Waiting>>, Mutex<Option<Acquired>>);
+    impl std::task::Wake for PollsWhenWoken {
+        fn wake(self: Arc<Self>) {
+            let mut own = self.0.lock().unwrap().take().expect("it is woken once");
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(conn) = own.as_mut().poll(&mut cx) {
+                *self.1.lock().unwrap() = Some(conn);
+            }
+        }
+    }
+
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        let cell = Arc::new(PollsWhenWoken(Mutex::default(), Mutex::default()));
+        let mut first = waiting(&pool);
+        let waker = Waker::from(Arc::clone(&cell));
+        assert!(
+            first
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        *cell.0.lock().unwrap() = Some(first);
+        drop(held);
+        let conn = cell.1.lock().unwrap().take().expect("it was served");
+        assert_eq!(conn.unwrap().id(), 0);
     });
 }

@@ -37,6 +37,7 @@ async fn paused_time_holds_the_pools_time_outs() {
     );
 }
 
+/// Guarantee 11.
 #[test]
 fn sleep_goes_on_when_its_runtime_has_shut_down() {
     for flavor in [
@@ -65,7 +66,7 @@ fn sleep_goes_on_when_its_runtime_has_shut_down() {
 static SHARED: LazyLock<Pool<FromFn<Connect>>> =
     LazyLock::new(|| trivial().max_size(2).max_lifetime(None).build().unwrap());
 
-/// As in a test suite, where each test has a runtime and the pool is in a `static`.
+/// Guarantee 11. As in a test suite, where each test has a runtime and the pool is in a `static`.
 #[test]
 fn pool_in_a_static_outlives_runtime_after_runtime() {
     for round in 0..4 {
@@ -84,6 +85,7 @@ fn pool_in_a_static_outlives_runtime_after_runtime() {
     assert_eq!(SHARED.status().closing, 0);
 }
 
+/// Guarantee 11.
 #[test]
 fn waiter_is_served_although_the_runtime_dies_under_it() {
     let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
