@@ -200,13 +200,15 @@ impl World {
     /// In a calm state there is nothing to do, and whatever comes next has somebody who will see
     /// to it: else a wake-up was lost.
     fn assert_calm(&self) {
+        let mut pool = self.pool.clone();
         for (user, waiting) in self.all_waiting() {
-            let turn = self.pool.clone().poll_waiter(waiting.key, None);
+            let outcome = &self.pool.waiters.get(waiting.key).outcome;
+            assert!(outcome.is_none(), "user {user} was not told: {outcome:?}");
+            let turn = pool.poll_waiter(waiting.key, None);
             let waits = matches!(turn, Turn::Wait(_));
             assert!(waits, "user {user} was not woken: {turn:?}");
         }
         let kept = self.pool.is_kept();
-        let mut pool = self.pool.clone();
         let mut fx = Fx::new();
         let due = pool.advance(self.now, &mut fx);
         let begun = (fx.connect.len(), fx.check.len());

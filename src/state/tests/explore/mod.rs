@@ -137,19 +137,19 @@ fn pool_that_loses_tasks_and_its_keeper_has_no_dead_end() {
 #[test]
 fn waiter_polled_at_any_time_while_tasks_are_lost_has_no_dead_end() {
     let may = &[PollAtWill, KeepAtWill, Lose, LoseKeeper];
-    of("lost tasks, polled at will", may, |_| {}).goes(extent(2, 2, 1), extent(2, ANY, 1));
+    of("lost tasks, polled at will", may, |_| {}).goes(extent(2, 1, 1), extent(2, ANY, 1));
 }
 
 #[test]
 fn pool_that_always_checks_has_no_dead_end() {
-    let may = &[Cancel, Condemn, Soil, Lose];
+    let may = &[Cancel, Condemn, Lose];
     let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
-    of("always checks", may, always).goes(extent(2, 1, 41_000), extent(2, ANY, 1));
+    of("always checks", may, always).goes(extent(2, 1, 1), extent(2, ANY, 1));
 }
 
 #[test]
 fn pool_that_checks_what_is_stale_has_no_dead_end() {
-    let may = &[Cancel, Condemn, Close];
+    let may = &[Cancel, Condemn];
     let stale = |config: &mut Config| {
         config.check_policy = CheckPolicy::IdleFor(UNIT - Duration::from_millis(1));
         config.idle_order = IdleOrder::Fifo;
@@ -168,7 +168,7 @@ fn pool_with_min_idle_has_no_dead_end() {
 fn filling_has_no_dead_end() {
     let may = &[Refuse, LoseKeeper, Fill, Close, Lose];
     let refills = |config: &mut Config| config.min_idle = 1;
-    of("fill", may, refills).goes(extent(1, 2, 1), extent(2, 2, 1));
+    of("fill", may, refills).goes(extent(1, 1, 1), extent(2, 2, 1));
 }
 
 #[test]
@@ -194,9 +194,9 @@ fn pool_that_connects_one_at_a_time_has_no_dead_end() {
 
 #[test]
 fn pool_with_max_uses_has_no_dead_end() {
-    let may = &[Cancel, Try, Refuse];
+    let may = &[Cancel, Soil, Condemn];
     let twice = |config: &mut Config| config.max_uses = Some(2);
-    of("max_uses", may, twice).goes(extent(2, ANY, 3300), extent(3, ANY, 1));
+    of("max_uses", may, twice).goes(extent(2, ANY, 1), extent(3, ANY, 1));
 }
 
 #[test]
@@ -230,21 +230,21 @@ fn slow_check_has_no_dead_end() {
     let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
     of("slow checks", may, always)
         .with_attempts_of(GRAIN)
-        .goes(extent(1, 1, 1), extent(1, ANY, 1));
+        .goes(extent(1, 0, 1), extent(2, 0, 1));
 }
 
 #[test]
 fn slow_attempt_of_a_waiter_has_no_dead_end() {
     let may = &[Lose, LoseKeeper];
     of("slow attempts of waiters", may, |_| {})
-        .with_attempts_of(UNIT)
+        .with_attempts_of(GRAIN)
         .goes(extent(2, 1, 1), extent(2, 2, 1));
 }
 
 #[test]
 fn pool_that_is_resized_has_no_dead_end() {
-    let may = &[Resize, Cancel, Break, Refuse, Close];
-    of("resized", may, |_| {}).goes(extent(2, ANY, 15_000), extent(3, ANY, 1));
+    let may = &[Resize, Cancel, Refuse];
+    of("resized", may, |_| {}).goes(extent(2, ANY, 1), extent(3, ANY, 1));
 }
 
 #[test]
@@ -255,8 +255,8 @@ fn pool_that_is_resized_while_retain_looks_has_no_dead_end() {
 
 #[test]
 fn hot_path_has_no_dead_end() {
-    let may = &[BeHot, Cancel, Close, LoseKeeper];
-    of("hot path", may, |_| {}).goes(extent(2, 0, 1), extent(2, ANY, 1));
+    let may = &[BeHot, Close];
+    of("hot path", may, |_| {}).goes(extent(2, 0, 1), extent(3, 0, 1));
 }
 
 #[test]

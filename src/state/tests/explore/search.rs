@@ -45,9 +45,9 @@ pub(super) fn explore(config: Config, rules: Rules) -> Report {
     let mut ahead = VecDeque::new();
     search.visit(start, 0, Step { from: 0, op: None }, &mut ahead);
     while let Some((world, number, depth)) = ahead.pop_front() {
+        let before = Before::of(&world);
         for op in world.ops() {
             let mut next = world.clone();
-            let before = Before::of(&world);
             search.or_tell(number, &[op], || {
                 next.apply(op);
                 next.assert_laws(&before, op);
@@ -78,8 +78,11 @@ impl Search {
         self.steps.push(step);
         self.report.states += 1;
         self.report.depth = depth;
+        let print = world.fingerprint(false);
         for haste in [Haste::OfWaiters, Haste::OfTasks] {
-            self.settle(&world, number, haste);
+            if !self.settled[haste as usize].contains(&print) {
+                self.settle(&world, number, haste);
+            }
         }
         ahead.push_back((world, number, depth));
     }
