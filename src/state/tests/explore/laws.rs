@@ -10,6 +10,8 @@ pub(super) struct Before {
     queue: Vec<(usize, Moment)>,
     size: usize,
     over: bool,
+    /// Of each job, whether what comes of it is known to be fit.
+    verifying: Vec<bool>,
 }
 
 impl Before {
@@ -18,6 +20,11 @@ impl Before {
             queue: world.queue(),
             size: world.pool.size(),
             over: world.is_over(),
+            verifying: world
+                .jobs
+                .iter()
+                .map(|job| matches!(job.task, Task::Connect(_) | Task::Check(..)))
+                .collect(),
         }
     }
 }
@@ -92,6 +99,16 @@ impl World {
         let most = config.max_uses.unwrap_or(u64::MAX);
         let mut connections = self.connections();
         assert!(connections.all(|live| live.uses <= most), "used too often");
+        let granted = |live: &Conn| {
+            let mut waiting = self.all_waiting();
+            waiting.any(|(_, waiting)| self.granted(waiting).is_some_and(|one| one.id == live.id))
+        };
+        for live in self.connections() {
+            let seen = live.connection + u64::from(granted(live));
+            assert_eq!(live.uses, seen, "uses, of which somebody knows");
+        }
+        let surplus = pool.is_surplus() && !pool.idle.is_empty();
+        assert!(!surplus, "a surplus one is kept");
     }
 
     /// Whoever was served was the first who waited, and not late.
@@ -150,7 +167,10 @@ impl World {
                 continue;
             };
             assert_ne!(fitness(live), Fitness::Expired, "granted although expired");
-            let verified = matches!(op, Op::End(_, End::Well) | Op::Adopt);
+            let verified = match op {
+                Op::End(job, End::Well) => before.verifying[job],
+                _ => op == Op::Adopt,
+            };
             let always = self.pool.config.check_policy == CheckPolicy::Always;
             assert!(verified || !always, "granted without a check");
         }
@@ -208,6 +228,8 @@ impl World {
             let waits = matches!(turn, Turn::Wait(_));
             assert!(waits, "user {user} was not woken: {turn:?}");
         }
+        let driverless = pool.driverless.min(pool.free());
+        assert_eq!(driverless, 0, "attempts that nobody drives");
         let kept = self.pool.is_kept();
         let mut fx = Fx::new();
         let due = pool.advance(self.now, &mut fx);

@@ -2,7 +2,7 @@
 
 use super::super::super::*;
 use super::world::{
-    At, Filler, Fx, Job, Keeper, May, Runner, Task, UNIT, User, Waiting, World, waker_of,
+    At, Conn, Filler, Fx, Job, Keeper, May, Runner, Task, UNIT, User, Waiting, World, waker_of,
 };
 
 /// One taking of the lock, or the passing of time.
@@ -37,6 +37,12 @@ pub(super) enum Op {
     Fill,
     LookWarm,
     StopFilling,
+}
+
+/// Somebody has seen that it was lent to him.
+pub(super) fn holding(mut live: Conn) -> User {
+    live.connection += 1;
+    User::Holding(live)
 }
 
 /// How a task ends.
@@ -248,12 +254,12 @@ impl World {
         match op {
             Op::Lend(user) => {
                 if let Some(live) = self.pool.lend() {
-                    self.users[user] = User::Holding(live);
+                    self.users[user] = holding(live);
                 }
             }
             Op::TryAcquire(user) => {
                 if let Lend::Connection(live) = self.pool.lend_at(now, false, &mut fx) {
-                    self.users[user] = User::Holding(live);
+                    self.users[user] = holding(live);
                 }
             }
             Op::Join { user, short } => self.join(user, short, &mut fx),
@@ -296,7 +302,7 @@ impl World {
             Op::Resize(size) => self.pool.resize(size, now, &mut fx),
             Op::Close => self.pool.close(&mut fx),
             Op::Adopt => {
-                let adopted = self.pool.adopt((), now, &mut fx);
+                let adopted = self.pool.adopt(0, now, &mut fx);
                 self.connections += usize::from(adopted.is_ok());
             }
             Op::Retain(index) => {
@@ -329,7 +335,7 @@ impl World {
         };
         let mut waker = Some(waker_of(user, false).clone());
         self.users[user] = match self.pool.join(self.now, deadline, &mut waker, fx) {
-            Join::Served(live) => User::Holding(live),
+            Join::Served(live) => holding(live),
             Join::Closed => User::Away,
             Join::Queued(key) => User::Waiting(Waiting {
                 key,
@@ -342,7 +348,7 @@ impl World {
         };
     }
 
-    fn take_from(&mut self, user: usize) -> Box<Live<()>> {
+    fn take_from(&mut self, user: usize) -> Conn {
         match std::mem::replace(&mut self.users[user], User::Away) {
             User::Holding(live) => live,
             other => panic!("user {user} does not hold anything but is {other:?}"),

@@ -7,7 +7,7 @@ use super::super::super::*;
 use super::laws::Before;
 use super::ops::Op;
 use super::settle::Haste;
-use super::world::{Rules, World};
+use super::world::{May, Rules, World};
 
 /// What an exploration has seen.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ struct Search {
     steps: Vec<Step>,
     seen: HashSet<Box<[u8]>>,
     /// From these the pool settles.
-    settled: [HashSet<Box<[u8]>>; 2],
+    settled: [HashSet<Box<[u8]>>; 3],
     report: Report,
 }
 
@@ -79,7 +79,9 @@ impl Search {
         self.report.states += 1;
         self.report.depth = depth;
         let print = world.fingerprint(false);
-        for haste in [Haste::OfWaiters, Haste::OfTasks] {
+        let hastes = [Haste::OfWaiters, Haste::OfTasks, Haste::OfADeadRuntime];
+        let all = if world.may(May::Lose) { 3 } else { 2 };
+        for haste in hastes.into_iter().take(all) {
             if !self.settled[haste as usize].contains(&print) {
                 self.settle(&world, number, haste);
             }

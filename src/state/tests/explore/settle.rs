@@ -3,13 +3,15 @@
 use super::super::super::*;
 use super::laws::Before;
 use super::ops::{End, Op};
-use super::world::{At, Filler, Keeper, Runner, User, World};
+use super::world::{At, Filler, Keeper, Runner, Task, User, World};
 
-/// Who is quick, and so acts first.
+/// Who is quick, and so acts first; or who does not act at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Haste {
     OfWaiters,
     OfTasks,
+    /// The runtime drops all that it has been given and will be given.
+    OfADeadRuntime,
 }
 
 impl World {
@@ -21,8 +23,10 @@ impl World {
             return Some(Op::Resize(full));
         }
         let waiters = || self.next_poll();
-        let tasks = || self.next_end();
+        let dead = haste == Haste::OfADeadRuntime;
+        let tasks = || self.next_end(dead);
         let keeper = || match self.keeper {
+            Keeper::New | Keeper::Parked { .. } if dead => Some(Op::LoseKeeper),
             Keeper::Ending => Some(Op::KeeperEnds),
             _ => self.is_to_keep().then_some(Op::Keep),
         };
@@ -37,7 +41,7 @@ impl World {
             Some(Op::Return(holder, Verdict::Clean))
         };
         let first = match haste {
-            Haste::OfWaiters => waiters()
+            Haste::OfWaiters | Haste::OfADeadRuntime => waiters()
                 .or_else(keeper)
                 .or_else(filler)
                 .or_else(tasks)
@@ -65,7 +69,7 @@ impl World {
             })
     }
 
-    fn next_end(&self) -> Option<Op> {
+    fn next_end(&self, dead: bool) -> Option<Op> {
         let jobs = self.jobs.iter().enumerate();
         let mut ready = jobs.filter(|(_, job)| match job.runner {
             Runner::User(user) => self.waiting(user).at == At::Parked,
@@ -74,6 +78,7 @@ impl World {
         let (index, job) = ready.next()?;
         let end = match job.runner {
             Runner::Nobody => End::Lost,
+            Runner::Runtime if dead && !matches!(job.task, Task::Aside(_)) => End::Lost,
             _ => End::Well,
         };
         Some(Op::End(index, end))

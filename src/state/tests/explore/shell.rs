@@ -1,7 +1,7 @@
 //! A poll of a waiter, step by step, and the end of a task.
 
 use super::super::super::*;
-use super::ops::End;
+use super::ops::{End, holding};
 use super::world::{At, Filler, Fx, Job, Runner, Task, User, World, waker_of};
 use crate::error::ConnectError;
 use std::task::Waker;
@@ -63,9 +63,9 @@ impl World {
         };
     }
 
-    fn over(&mut self, user: usize, outcome: Outcome<(), ()>) {
+    fn over(&mut self, user: usize, outcome: Outcome<u64, ()>) {
         let next = match outcome {
-            Outcome::Connection(live) => User::Holding(live),
+            Outcome::Connection(live) => holding(live),
             Outcome::Failed(_) | Outcome::Late { .. } | Outcome::Closed => User::Away,
         };
         self.leave(user, next);
@@ -118,7 +118,7 @@ impl World {
         let rejected = match task {
             Task::Connect(id) => {
                 self.connections += 1;
-                self.pool.connected((), Stage::Connecting(id), now, fx)
+                self.pool.connected(0, Stage::Connecting(id), now, fx)
             }
             Task::Check(live, id) => {
                 let from = Stage::Checking(Some(id));

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::super::super::*;
 use super::ops::Op;
 
-pub(super) type Pool = State<(), ()>;
-pub(super) type Conn = Box<Live<()>>;
-pub(super) type Fx = Effects<(), ()>;
+/// A connection knows how often it has been lent.
+pub(super) type Pool = State<u64, ()>;
+pub(super) type Conn = Box<Live<u64>>;
+pub(super) type Fx = Effects<u64, ()>;
 
 /// The first delay of the schedule; the other times are multiples or fractions of it.
 pub(super) const UNIT: Duration = Duration::from_secs(1);
@@ -364,7 +365,7 @@ impl World {
     /// The faults that an operation costs.
     pub(super) fn pay(&mut self, op: Op) {
         if op.is_fault(self) && self.faults != u8::MAX {
-            self.faults -= 1;
+            self.faults = self.faults.saturating_sub(1);
         }
     }
 }
