@@ -25,6 +25,7 @@ impl AttemptId {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Attempts {
     /// In the order in which they began.
     under_way: VecDeque<Attempt>,
@@ -42,6 +43,7 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Attempt {
     id: AttemptId,
     kind: Kind,
@@ -118,6 +120,19 @@ impl Attempts {
     pub(crate) fn next_overdue(&self, now: Moment) -> Moment {
         let overdue = self.on_time(now).map(|other| other.overdue_at);
         overdue.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Those under way, in the order in which they began: number, kind, when it began and when it
+    /// will be overdue.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AttemptId, Kind, Moment, Moment)> {
+        let under_way = self.under_way.iter();
+        under_way.map(|one| (one.id, one.kind, one.begun, one.overdue_at))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn usual(&self) -> [Duration; 2] {
+        self.usual
     }
 
     fn on_time(&self, now: Moment) -> impl Iterator<Item = &Attempt> {

@@ -70,6 +70,7 @@ const TRAFFIC: u32 = 8;
 const LENT_CREDIT: u32 = 1 << 12;
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clock {
     /// How often the coarse time may still be used before the next reading.
     credit: u32,
@@ -224,6 +225,19 @@ impl Clock {
 
     pub(crate) fn is_kept(&self) -> bool {
         self.keeper != Keeper::Gone
+    }
+
+    /// What decides who reads the clock when: credit, what was lent and left of it, streak, and
+    /// what the keeper does.
+    #[cfg(test)]
+    pub(crate) fn habits(&self) -> [u32; 5] {
+        [
+            self.credit,
+            self.lent,
+            self.left,
+            self.streak,
+            self.keeper as u32,
+        ]
     }
 
     fn set(&mut self, now: Moment) {

@@ -14,6 +14,7 @@ use crate::error::ConnectError;
 /// end, so that a hung attempt does not hold up the rest. Attempts that were under way together
 /// when the server went away count as one failure.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Retry<E> {
     backoff: Backoff,
     /// The current delay; `None` while attempts succeed.
@@ -107,6 +108,11 @@ impl<E> Retry<E> {
             let soonest = self.last_attempt.after(self.backoff.first());
             self.next_attempt = self.next_attempt.min(soonest);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn since(&self) -> AttemptId {
+        self.since
     }
 
     fn schedule(&mut self, now: Moment, delay: Duration) {

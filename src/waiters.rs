@@ -16,6 +16,7 @@ use crate::clock::Moment;
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Waiters<O> {
     entries: Slab<Waiter<O>>,
     head: u32,
@@ -24,6 +25,7 @@ pub(crate) struct Waiters<O> {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Waiter<O> {
     pub(crate) since: Moment,
     pub(crate) deadline: Moment,
@@ -123,6 +125,11 @@ impl<O> Waiters<O> {
 
     pub(crate) fn get_mut(&mut self, key: usize) -> &mut Waiter<O> {
         &mut self.entries[key]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn get(&self, key: usize) -> &Waiter<O> {
+        &self.entries[key]
     }
 
     /// The queue in order.

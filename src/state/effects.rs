@@ -10,6 +10,7 @@ use crate::status::CloseReason;
 
 /// How it ended for a waiter.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) enum Outcome<C, E> {
     Connection(Box<Live<C>>),
     Failed(ConnectError<E>),

@@ -73,6 +73,7 @@ pub(crate) use upkeep::Warmth;
 
 /// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Live<C> {
     pub(crate) connection: C,
     id: u64,
@@ -148,6 +149,7 @@ impl Stages {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct State<C, E> {
     config: Config,
     rng: fastrand::Rng,

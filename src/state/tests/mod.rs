@@ -1,5 +1,6 @@
 //! Every transition by plain calls, and a long random walk over all of them.
 
+mod explore;
 mod lost;
 mod walk;
 

@@ -1,0 +1,285 @@
+//! Every state that a small pool can get into, and a way out of each.
+//!
+//! The state is plain data and every transition a plain call, so all sequences of calls can be
+//! walked, breadth first, until no new state appears. [`world`] carries what surrounds a pool:
+//! users, tasks, the keeper, a call to `fill`; [`ops`] and [`shell`] say what each may do next.
+//! What is to be done after unlocking may be done at any later time, or go wrong. [`print`] makes
+//! states equal that differ in names only.
+//!
+//! After every operation [`laws`] asserts the invariants, the ledger, the bounds, the order of the
+//! queue, and in every state where nothing is outstanding that nobody has been forgotten. From
+//! every state [`settle`] follows some ways on which nothing more goes wrong, or nothing but that the
+//! runtime is dead: on each everybody is answered, and then the pool can be used to the full, or is
+//! closed and empty.
+//!
+//! Each test says what it has seen (`--nocapture`). With `WATERTIGHT_EXPLORE=full` it sees more,
+//! which takes some minutes in release mode; `docs/exploration.md` has the figures.
+
+mod laws;
+mod ops;
+mod print;
+mod search;
+mod settle;
+mod shell;
+mod story;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use super::super::*;
+use crate::backoff::Backoff;
+use crate::config::ConnectPolicy;
+use May::*;
+use world::{GRAIN, May, Rules, UNIT};
+
+/// Any number of faults.
+const ANY: u8 = u8::MAX;
+
+/// How far an exploration goes, and how many states it finds at least.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    users: usize,
+    faults: u8,
+    states: usize,
+}
+
+const fn extent(users: usize, faults: u8, states: usize) -> Extent {
+    Extent {
+        users,
+        faults,
+        states,
+    }
+}
+
+#[derive(Debug)]
+struct Exploration {
+    name: &'static str,
+    config: Config,
+    may: &'static [May],
+    slowest: Duration,
+}
+
+fn of(name: &'static str, may: &'static [May], change: impl FnOnce(&mut Config)) -> Exploration {
+    let mut config = Config {
+        max_size: 2,
+        idle_timeout: None,
+        max_lifetime: None,
+        lifetime_jitter: 0.0,
+        check_policy: CheckPolicy::Never,
+        connect_policy: ConnectPolicy::Retry(Backoff::new(UNIT, UNIT)),
+        ..Config::default()
+    };
+    change(&mut config);
+    Exploration {
+        name,
+        config,
+        may,
+        slowest: Duration::ZERO,
+    }
+}
+
+impl Exploration {
+    /// Attempts may take so long.
+    fn with_attempts_of(self, slowest: Duration) -> Self {
+        Exploration { slowest, ..self }
+    }
+
+    fn goes(self, usually: Extent, in_full: Extent) {
+        let full = std::env::var("WATERTIGHT_EXPLORE").is_ok_and(|extent| extent == "full");
+        let extent = if full { in_full } else { usually };
+        let rules = Rules {
+            places: self.config.max_size,
+            users: extent.users,
+            faults: extent.faults,
+            slowest: self.slowest,
+            may: self.may,
+        };
+        let begun = Instant::now();
+        let report = search::explore(self.config, rules);
+        let faults = match extent.faults {
+            ANY => "any".to_owned(),
+            some => some.to_string(),
+        };
+        println!(
+            "| {} | {} | {faults} | {} | {} | {} | {:.1} |",
+            self.name,
+            extent.users,
+            report.states,
+            report.transitions,
+            report.depth,
+            begun.elapsed().as_secs_f64(),
+        );
+        assert!(
+            report.states >= extent.states,
+            "{} states are fewer than there were: something cannot happen any more",
+            report.states
+        );
+    }
+}
+
+#[test]
+fn plain_pool_has_no_dead_end() {
+    let may = &[Cancel, Try, Break, Refuse, Detach, Close];
+    of("plain", may, |_| {}).goes(extent(2, ANY, 4600), extent(3, ANY, 8900));
+}
+
+#[test]
+fn waiter_polled_at_any_time_by_any_task_has_no_dead_end() {
+    let may = &[Cancel, PollAtWill, KeepAtWill, Refuse, RefuseForGood];
+    of("polled at will", may, |_| {}).goes(extent(2, ANY, 2400), extent(3, ANY, 11_600));
+}
+
+#[test]
+fn pool_that_loses_tasks_and_its_keeper_has_no_dead_end() {
+    let may = &[Cancel, Lose, LoseKeeper];
+    of("lost tasks", may, |_| {}).goes(extent(2, ANY, 1), extent(3, 2, 1));
+}
+
+#[test]
+fn pool_that_loses_tasks_while_it_is_used_has_no_dead_end() {
+    let may = &[PollAtWill, Break, Lose, LoseKeeper];
+    let one = |config: &mut Config| config.max_size = 1;
+    of("one place, lost tasks", may, one).goes(extent(2, ANY, 1), extent(3, ANY, 1));
+}
+
+#[test]
+fn pool_that_loses_tasks_and_is_closed_has_no_dead_end() {
+    let may = &[Cancel, Lose, LoseKeeper, Refuse, Close];
+    of("lost tasks, closed", may, |_| {}).goes(extent(1, ANY, 1), extent(2, ANY, 1));
+}
+
+#[test]
+fn pool_that_always_checks_has_no_dead_end() {
+    let may = &[Soil, Lose, Try];
+    let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
+    of("always checks", may, always).goes(extent(2, 1, 1), extent(2, ANY, 375_000));
+}
+
+#[test]
+fn pool_that_checks_what_is_stale_has_no_dead_end() {
+    let may = &[Cancel, Condemn, Try];
+    let stale = |config: &mut Config| {
+        config.check_policy = CheckPolicy::IdleFor(UNIT - Duration::from_millis(1));
+        config.idle_order = IdleOrder::Fifo;
+    };
+    of("checks the stale", may, stale).goes(extent(2, ANY, 6200), extent(3, 2, 29_100));
+}
+
+#[test]
+fn pool_with_min_idle_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Lose, LoseKeeper];
+    let refills = |config: &mut Config| config.min_idle = 1;
+    of("min_idle", may, refills).goes(extent(2, 1, 5100), extent(2, ANY, 173_000));
+}
+
+#[test]
+fn filling_has_no_dead_end() {
+    let may = &[Refuse, LoseKeeper, Fill, Close, Lose];
+    let refills = |config: &mut Config| config.min_idle = 1;
+    of("fill", may, refills).goes(extent(1, 1, 5200), extent(2, 2, 331_000));
+}
+
+#[test]
+fn pool_with_max_idle_has_no_dead_end() {
+    let may = &[Cancel, Break, Adopt, Refuse, Retain];
+    let few = |config: &mut Config| config.max_idle = Some(1);
+    of("max_idle, adopt, retain", may, few).goes(extent(2, ANY, 6100), extent(3, ANY, 12_800));
+}
+
+#[test]
+fn pool_that_fails_fast_has_no_dead_end() {
+    let may = &[Cancel, Refuse, RefuseForGood, Lose];
+    let fast = |config: &mut Config| config.connect_policy = ConnectPolicy::FailFast;
+    of("fails fast", may, fast).goes(extent(2, 1, 6400), extent(2, 3, 118_000));
+}
+
+#[test]
+fn pool_that_connects_one_at_a_time_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Lose, LoseKeeper];
+    let one = |config: &mut Config| config.connect_concurrency = Some(1);
+    of("connects one at a time", may, one).goes(extent(2, 1, 3700), extent(2, ANY, 101_000));
+}
+
+#[test]
+fn pool_with_max_uses_has_no_dead_end() {
+    let may = &[Cancel, Soil, Condemn];
+    let twice = |config: &mut Config| config.max_uses = Some(2);
+    of("max_uses", may, twice).goes(extent(2, ANY, 1900), extent(3, ANY, 4000));
+}
+
+#[test]
+fn pool_whose_connections_age_has_no_dead_end() {
+    let may = &[Cancel, LoseKeeper];
+    let ages = |config: &mut Config| {
+        config.idle_timeout = Some(UNIT);
+        config.max_lifetime = Some(UNIT * 3);
+        config.min_idle = 1;
+    };
+    of("ages", may, ages).goes(extent(2, 0, 17_200), extent(2, ANY, 44_500));
+}
+
+#[test]
+fn waiter_with_a_deadline_has_no_dead_end() {
+    let may = &[BeShort, Break, Lose];
+    of("deadlines", may, |_| {}).goes(extent(2, 1, 6300), extent(3, 2, 154_000));
+}
+
+#[test]
+fn slow_attempt_has_no_dead_end() {
+    let may = &[BeShort, Refuse];
+    of("slow attempts", may, |_| {})
+        .with_attempts_of(UNIT * 2)
+        .goes(extent(2, 0, 12_300), extent(2, ANY, 58_400));
+}
+
+#[test]
+fn slow_check_has_no_dead_end() {
+    let may = &[BeShort, Condemn];
+    let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
+    of("slow checks", may, always)
+        .with_attempts_of(GRAIN)
+        .goes(extent(1, 0, 8600), extent(2, 0, 152_000));
+}
+
+#[test]
+fn slow_attempt_of_a_waiter_has_no_dead_end() {
+    let may = &[Lose, LoseKeeper];
+    of("slow attempts of waiters", may, |_| {})
+        .with_attempts_of(GRAIN)
+        .goes(extent(2, 1, 19_900), extent(2, 2, 89_500));
+}
+
+#[test]
+fn pool_that_is_resized_has_no_dead_end() {
+    let may = &[Resize, Cancel, Refuse];
+    of("resized", may, |_| {}).goes(extent(2, ANY, 7000), extent(3, ANY, 15_100));
+}
+
+#[test]
+fn pool_that_is_resized_while_retain_looks_has_no_dead_end() {
+    let may = &[Retain, Cancel, Resize, Adopt, Close];
+    of("resized, retain, adopt", may, |_| {}).goes(extent(2, ANY, 9900), extent(3, ANY, 19_900));
+}
+
+#[test]
+fn hot_path_has_no_dead_end() {
+    let may = &[BeHot, Close];
+    of("hot path", may, |_| {}).goes(extent(2, 0, 23_600), extent(3, 0, 51_900));
+}
+
+#[test]
+fn hot_path_while_fill_looks_has_no_dead_end() {
+    let may = &[BeHot, Fill];
+    let refills = |config: &mut Config| config.min_idle = 1;
+    of("hot path, fill", may, refills).goes(extent(1, 0, 1), extent(2, 0, 1));
+}
+
+#[test]
+fn hot_path_of_a_pool_with_limits_has_no_dead_end() {
+    let may = &[BeHot, Resize];
+    let limits = |config: &mut Config| {
+        config.min_idle = 1;
+        config.max_idle = Some(1);
+    };
+    of("hot path, limits", may, limits).goes(extent(1, 0, 1), extent(2, 0, 1));
+}
