@@ -11,7 +11,7 @@ use async_channel::{Receiver, Sender};
 use crate::primitives::Mutex;
 
 /// So many calls that nobody awaits may be under way before no more are begun.
-const MOST_ABANDONED: usize = 4;
+const MOST_ABANDONED: isize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Calls<T> {
@@ -23,10 +23,12 @@ pub(crate) struct Calls<T> {
 #[derive(Debug, Default)]
 struct Counts {
     /// Those who await an outcome.
-    awaiting: usize,
-    under_way: usize,
-    /// Outcomes in the channel, or about to be.
-    delivered: usize,
+    awaiting: isize,
+    under_way: isize,
+    /// Outcomes in the channel, or about to be, less those that are to be disposed of. All are
+    /// alike: whoever comes first may take what was meant to be disposed of. Then this is below
+    /// zero, and a later one is disposed of in its stead.
+    delivered: isize,
 }
 
 impl<T> Calls<T> {
@@ -41,8 +43,9 @@ impl<T> Calls<T> {
     pub(crate) fn want(&self) -> bool {
         let mut counts = self.counts.lock();
         counts.awaiting += 1;
-        let fresh = counts.under_way < counts.awaiting + MOST_ABANDONED;
-        counts.under_way += usize::from(fresh);
+        let wanted = counts.awaiting - counts.delivered.min(0);
+        let fresh = counts.under_way < wanted + MOST_ABANDONED;
+        counts.under_way += isize::from(fresh);
         fresh
     }
 
@@ -52,7 +55,7 @@ impl<T> Calls<T> {
             let mut counts = self.counts.lock();
             counts.under_way -= 1;
             let wanted = counts.delivered < counts.awaiting;
-            counts.delivered += usize::from(wanted);
+            counts.delivered += isize::from(wanted);
             wanted
         };
         match wanted {
@@ -81,7 +84,7 @@ impl<T> Calls<T> {
         let mut counts = self.counts.lock();
         counts.awaiting -= 1;
         let excess = counts.delivered > counts.awaiting;
-        counts.delivered -= usize::from(excess);
+        counts.delivered -= isize::from(excess);
         let excess = excess && !cfg!(mutant = "late-outcome-is-kept");
         excess.then(|| self.outcomes.1.clone())
     }
@@ -114,6 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn outcome_that_somebody_took_from_its_disposal_is_replaced_by_a_later_one() {
+        let calls = Calls::new();
+        assert!(calls.want());
+        assert_eq!(calls.deliver(1), None);
+        let left = calls.give_up().expect("one too many");
+        assert!(calls.want());
+        assert_eq!(futures_lite::future::block_on(calls.next()), Some(1));
+        assert_eq!(
+            calls.deliver(2),
+            None,
+            "it is waited for, to be disposed of"
+        );
+        assert_eq!(left.try_recv(), Ok(2));
+        assert!(calls.want());
+        assert_eq!(calls.deliver(3), None, "the books are straight");
+    }
+
+    #[test]
     fn hung_calls_do_not_pile_up() {
         let calls = Calls::<()>::new();
         let begun = (0..20).filter(|_| {
@@ -121,6 +142,6 @@ mod tests {
             let _ = calls.give_up();
             fresh
         });
-        assert_eq!(begun.count(), MOST_ABANDONED + 1);
+        assert_eq!(begun.count() as isize, MOST_ABANDONED + 1);
     }
 }
