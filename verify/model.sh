@@ -12,7 +12,7 @@ status=0
 for checker in $checkers; do
     begun=$SECONDS
     # A deadlock inside a destructor ends the whole program, so what was printed must not be lost.
-    cargo test --release --features "$checker" --target-dir "target/$checker" -- --nocapture \
+    cargo test --release --test it --features "$checker" --target-dir "target/$checker" -- --nocapture \
         >"$report" 2>&1 || status=$?
     [ $status -eq 0 ] || { cat "$report"; exit "$status"; }
     sed -n 's/^.*\(model | .*\)/\1/p' "$report" | sort

@@ -12,7 +12,7 @@ trim() { sed 's/^ *//; s/ *$//' <<<"$1"; }
 
 # The test program with one mutant in it.
 program() {
-    MUTANT=$1 cargo test --quiet --profile mutants --manifest-path model/Cargo.toml --features "$checker" \
+    MUTANT=$1 cargo test --quiet --profile mutants --manifest-path model/Cargo.toml --features "$checker" --test it \
         --target-dir "model/target/mutants-$checker" --no-run --message-format=json 2>/dev/null |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }

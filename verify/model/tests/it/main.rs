@@ -6,6 +6,7 @@ mod ageing;
 mod cancelling;
 mod closing;
 mod exits;
+mod harness;
 mod losing;
 mod serving;
 mod support;

@@ -86,9 +86,8 @@ fn plans(interruptions: usize) -> Vec<(&'static str, Run)> {
 
 #[cfg(shuttle)]
 fn plans(_: usize) -> Vec<(&'static str, Run)> {
-    use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+    use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler, UrwRandomScheduler};
 
-    /// So many schedules in order, and if that is all there are, all of them.
     fn with(scheduler: impl Scheduler + 'static) -> Run {
         Box::new(move |scenario| {
             let mut config = shuttle::Config::new();
@@ -117,8 +116,8 @@ fn plans(_: usize) -> Vec<(&'static str, Run)> {
             with(PctScheduler::new_from_seed(seed(2), 3, schedules)),
         ),
         (
-            "shuttle, in order",
-            with(DfsScheduler::new(Some(schedules), false)),
+            "shuttle, urw",
+            with(UrwRandomScheduler::new_from_seed(seed(3), schedules)),
         ),
     ]
 }

@@ -34,7 +34,7 @@ impl Ledger {
         books.limit = limit;
     }
 
-    pub(super) fn pool_ends(&self) {
+    pub(crate) fn pool_ends(&self) {
         self.lock().pools -= 1;
     }
 

@@ -78,7 +78,7 @@ impl World {
     }
 
     /// Nothing ages and nothing times out but what `set` says.
-    fn build<M: Manager>(
+    pub(crate) fn build<M: Manager>(
         &self,
         places: usize,
         manager: M,
