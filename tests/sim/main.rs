@@ -87,8 +87,12 @@ fn whatever_happens_nothing_leaks_starves_or_hangs() {
 #[test]
 fn scripts_in_the_corpus_of_the_fuzzer_pass() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/script");
+    let Ok(corpus) = fs::read_dir(corpus) else {
+        println!("the corpus is not part of the published package");
+        return;
+    };
     let mut scripts = 0;
-    for entry in fs::read_dir(corpus).expect("the corpus is there") {
+    for entry in corpus {
         let script = entry.unwrap().path();
         let outcome = try_plan(&mut Draw::from_bytes(&fs::read(&script).unwrap()));
         assert!(outcome.is_ok(), "{}: {outcome:?}", script.display());
