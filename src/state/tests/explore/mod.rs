@@ -150,7 +150,7 @@ fn pool_that_loses_tasks_and_is_closed_has_no_dead_end() {
 
 #[test]
 fn pool_that_always_checks_has_no_dead_end() {
-    let may = &[Soil, Lose, Try];
+    let may = &[Soil, Condemn, Lose, Try];
     let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
     of("always checks", may, always).goes(extent(2, 1, 1), extent(2, ANY, 375_000));
 }
@@ -177,6 +177,16 @@ fn filling_has_no_dead_end() {
     let may = &[Refuse, LoseKeeper, Fill, Close, Lose];
     let refills = |config: &mut Config| config.min_idle = 1;
     of("fill", may, refills).goes(extent(1, 1, 5200), extent(2, 2, 331_000));
+}
+
+#[test]
+fn filling_one_at_a_time_has_no_dead_end() {
+    let may = &[LoseKeeper, Fill, Lose];
+    let refills = |config: &mut Config| {
+        config.min_idle = 2;
+        config.connect_concurrency = Some(1);
+    };
+    of("fill one at a time", may, refills).goes(extent(1, 2, 1), extent(2, 2, 1));
 }
 
 #[test]
@@ -221,7 +231,7 @@ fn pool_whose_connections_age_has_no_dead_end() {
 #[test]
 fn waiter_with_a_deadline_has_no_dead_end() {
     let may = &[BeShort, Break, Lose];
-    of("deadlines", may, |_| {}).goes(extent(2, 1, 6300), extent(3, 2, 154_000));
+    of("deadlines", may, |_| {}).goes(extent(2, 1, 6300), extent(3, 1, 1));
 }
 
 #[test]
@@ -272,6 +282,13 @@ fn hot_path_while_fill_looks_has_no_dead_end() {
     let may = &[BeHot, Fill];
     let refills = |config: &mut Config| config.min_idle = 1;
     of("hot path, fill", may, refills).goes(extent(1, 0, 1), extent(2, 0, 1));
+}
+
+#[test]
+fn hot_path_of_an_ageing_pool_has_no_dead_end() {
+    let may = &[BeHot];
+    let ages = |config: &mut Config| config.max_lifetime = Some(UNIT * 3);
+    of("hot path, max_lifetime", may, ages).goes(extent(1, 0, 1), extent(2, 0, 1));
 }
 
 #[test]
