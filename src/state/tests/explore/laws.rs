@@ -216,12 +216,9 @@ impl World {
     /// True if nothing is outstanding but tasks that take their time and users who do as they
     /// please: nobody is to be polled, and nothing is due.
     fn is_calm(&self) -> bool {
-        let quiet = |(_, waiting): (usize, &_)| {
-            let waiting: &super::world::Waiting = waiting;
-            waiting.at == At::Parked && !self.is_to_poll(waiting)
-        };
         let slow = |job: &Job| job.runner != Runner::Nobody && !matches!(job.task, Task::Aside(_));
-        self.all_waiting().all(quiet)
+        let mut waiting = self.all_waiting();
+        waiting.all(|(_, one)| one.at == At::Parked && !self.is_to_poll(one))
             && self.jobs.iter().all(slow)
             && !self.is_to_keep()
             && self.keeper != Keeper::Ending
