@@ -1,4 +1,5 @@
-//! Every transition by plain calls, and a long random walk over all of them.
+//! Every transition by plain calls, a long random walk over all of them, and all walks that a small
+//! pool can take.
 
 mod explore;
 mod lost;

@@ -2,7 +2,7 @@
 
 use super::super::super::*;
 use super::ops::{End, Op};
-use super::world::{At, Conn, Filler, Fx, Job, Keeper, Runner, Task, User, World};
+use super::world::{At, Conn, Filler, Fx, Job, Keeper, Runner, Task, UNIT, User, World};
 
 /// What is remembered of the state before an operation.
 #[derive(Debug)]
@@ -152,6 +152,13 @@ impl World {
         }
     }
 
+    fn held_by(&self, user: usize) -> Option<&Conn> {
+        match &self.users[user] {
+            User::Holding(live) => Some(live),
+            _ => None,
+        }
+    }
+
     /// Nobody gets what is not fit, and nobody waits beside what is.
     fn assert_fit(&self, before: &Before, op: Op) {
         let fitness = |live: &Conn| self.pool.fitness(live, self.now);
@@ -174,11 +181,15 @@ impl World {
             let always = self.pool.config.check_policy == CheckPolicy::Always;
             assert!(verified || !always, "granted without a check");
         }
-        if let Op::Join { user, .. } = op {
-            if let User::Holding(live) = &self.users[user] {
-                assert!(fit(live), "served with what is not fit");
-            }
-        }
+        // Coarse time can be trusted for two ticks; the keeper, when it is on time, needs one.
+        let trusted = self.now.elapsed_since(self.pool.clock.now()) < UNIT * 2;
+        let served = match op {
+            Op::Join { user, .. } => self.held_by(user),
+            Op::Lend(user) if trusted => self.held_by(user),
+            Op::PutBack(user) if trusted && self.held_by(user).is_none() => self.pool.idle.back(),
+            _ => None,
+        };
+        assert!(served.is_none_or(fit), "served with what is not fit");
     }
 
     /// Those who wait for something other than a connection have been told, or will look.
@@ -205,12 +216,9 @@ impl World {
     /// True if nothing is outstanding but tasks that take their time and users who do as they
     /// please: nobody is to be polled, and nothing is due.
     fn is_calm(&self) -> bool {
-        let quiet = |(_, waiting): (usize, &_)| {
-            let waiting: &super::world::Waiting = waiting;
-            waiting.at == At::Parked && !self.is_to_poll(waiting)
-        };
         let slow = |job: &Job| job.runner != Runner::Nobody && !matches!(job.task, Task::Aside(_));
-        self.all_waiting().all(quiet)
+        let mut waiting = self.all_waiting();
+        waiting.all(|(_, one)| one.at == At::Parked && !self.is_to_poll(one))
             && self.jobs.iter().all(slow)
             && !self.is_to_keep()
             && self.keeper != Keeper::Ending

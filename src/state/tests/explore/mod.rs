@@ -132,27 +132,27 @@ fn waiter_polled_at_any_time_by_any_task_has_no_dead_end() {
 #[test]
 fn pool_that_loses_tasks_and_its_keeper_has_no_dead_end() {
     let may = &[Cancel, Lose, LoseKeeper];
-    of("lost tasks", may, |_| {}).goes(extent(2, ANY, 1), extent(3, 2, 1));
+    of("lost tasks", may, |_| {}).goes(extent(2, ANY, 41_200), extent(3, 2, 195_000));
 }
 
 #[test]
 fn pool_that_loses_tasks_while_it_is_used_has_no_dead_end() {
     let may = &[PollAtWill, Break, Lose, LoseKeeper];
     let one = |config: &mut Config| config.max_size = 1;
-    of("one place, lost tasks", may, one).goes(extent(2, ANY, 1), extent(3, ANY, 1));
+    of("one place, lost tasks", may, one).goes(extent(2, ANY, 6800), extent(3, ANY, 78_800));
 }
 
 #[test]
 fn pool_that_loses_tasks_and_is_closed_has_no_dead_end() {
     let may = &[Cancel, Lose, LoseKeeper, Refuse, Close];
-    of("lost tasks, closed", may, |_| {}).goes(extent(1, ANY, 1), extent(2, ANY, 1));
+    of("lost tasks, closed", may, |_| {}).goes(extent(1, ANY, 3900), extent(2, ANY, 352_000));
 }
 
 #[test]
 fn pool_that_always_checks_has_no_dead_end() {
-    let may = &[Soil, Lose, Try];
+    let may = &[Soil, Condemn, Lose, Try];
     let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
-    of("always checks", may, always).goes(extent(2, 1, 1), extent(2, ANY, 375_000));
+    of("always checks", may, always).goes(extent(2, 1, 30_200), extent(2, ANY, 178_000));
 }
 
 #[test]
@@ -177,6 +177,16 @@ fn filling_has_no_dead_end() {
     let may = &[Refuse, LoseKeeper, Fill, Close, Lose];
     let refills = |config: &mut Config| config.min_idle = 1;
     of("fill", may, refills).goes(extent(1, 1, 5200), extent(2, 2, 331_000));
+}
+
+#[test]
+fn filling_one_at_a_time_has_no_dead_end() {
+    let may = &[LoseKeeper, Fill, Lose];
+    let refills = |config: &mut Config| {
+        config.min_idle = 2;
+        config.connect_concurrency = Some(1);
+    };
+    of("fill one at a time", may, refills).goes(extent(1, 2, 4000), extent(2, 2, 49_200));
 }
 
 #[test]
@@ -221,7 +231,7 @@ fn pool_whose_connections_age_has_no_dead_end() {
 #[test]
 fn waiter_with_a_deadline_has_no_dead_end() {
     let may = &[BeShort, Break, Lose];
-    of("deadlines", may, |_| {}).goes(extent(2, 1, 6300), extent(3, 2, 154_000));
+    of("deadlines", may, |_| {}).goes(extent(2, 1, 34_800), extent(3, 1, 751_000));
 }
 
 #[test]
@@ -271,7 +281,14 @@ fn hot_path_has_no_dead_end() {
 fn hot_path_while_fill_looks_has_no_dead_end() {
     let may = &[BeHot, Fill];
     let refills = |config: &mut Config| config.min_idle = 1;
-    of("hot path, fill", may, refills).goes(extent(1, 0, 1), extent(2, 0, 1));
+    of("hot path, fill", may, refills).goes(extent(1, 0, 1700), extent(2, 0, 7300));
+}
+
+#[test]
+fn hot_path_of_an_ageing_pool_has_no_dead_end() {
+    let may = &[BeHot];
+    let ages = |config: &mut Config| config.max_lifetime = Some(UNIT * 3);
+    of("hot path, max_lifetime", may, ages).goes(extent(1, 0, 13_300), extent(2, 0, 745_000));
 }
 
 #[test]
@@ -281,5 +298,5 @@ fn hot_path_of_a_pool_with_limits_has_no_dead_end() {
         config.min_idle = 1;
         config.max_idle = Some(1);
     };
-    of("hot path, limits", may, limits).goes(extent(1, 0, 1), extent(2, 0, 1));
+    of("hot path, limits", may, limits).goes(extent(1, 0, 31_200), extent(2, 0, 84_500));
 }

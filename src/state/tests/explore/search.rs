@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::super::super::*;
 use super::laws::Before;
 use super::ops::Op;
-use super::settle::Haste;
+use super::settle::Way;
 use super::world::{May, Rules, World};
 
 /// What an exploration has seen.
@@ -79,31 +79,31 @@ impl Search {
         self.report.states += 1;
         self.report.depth = depth;
         let print = world.fingerprint(false);
-        let hastes = [Haste::OfWaiters, Haste::OfTasks, Haste::OfADeadRuntime];
+        let ways = [Way::QuickWaiters, Way::QuickTasks, Way::DeadRuntime];
         let all = if world.may(May::Lose) { 3 } else { 2 };
-        for haste in hastes.into_iter().take(all) {
-            if !self.settled[haste as usize].contains(&print) {
-                self.settle(&world, number, haste);
+        for way in ways.into_iter().take(all) {
+            if !self.settled[way as usize].contains(&print) {
+                self.settle(&world, number, way);
             }
         }
         ahead.push_back((world, number, depth));
     }
 
     /// Whatever has happened: if things go well from now on, all is well in the end.
-    fn settle(&mut self, from: &World, number: usize, haste: Haste) {
+    fn settle(&mut self, from: &World, number: usize, way: Way) {
         let mut on_the_way = Vec::new();
         let mut ops = Vec::new();
         let mut world = from.clone();
         loop {
             let print = world.fingerprint(false);
-            if self.settled[haste as usize].contains(&print) {
+            if self.settled[way as usize].contains(&print) {
                 break;
             }
             self.or_tell(number, &ops, || {
                 assert!(!on_the_way.contains(&print), "goes round in circles");
             });
             on_the_way.push(print);
-            let Some(op) = world.next_to_settle(haste) else {
+            let Some(op) = world.next_to_settle(way) else {
                 self.or_tell(number, &ops, || world.assert_settled());
                 break;
             };
@@ -114,7 +114,7 @@ impl Search {
                 world.assert_laws(&before, op);
             });
         }
-        self.settled[haste as usize].extend(on_the_way);
+        self.settled[way as usize].extend(on_the_way);
     }
 
     /// Tells, if this panics, all that led to it.

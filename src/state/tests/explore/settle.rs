@@ -5,25 +5,25 @@ use super::laws::Before;
 use super::ops::{End, Op};
 use super::world::{At, Filler, Keeper, Runner, Task, User, World};
 
-/// Who is quick, and so acts first; or who does not act at all.
+/// Who is quick and so acts first, or does not act at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Haste {
-    OfWaiters,
-    OfTasks,
+pub(super) enum Way {
+    QuickWaiters,
+    QuickTasks,
     /// The runtime drops all that it has been given and will be given.
-    OfADeadRuntime,
+    DeadRuntime,
 }
 
 impl World {
     /// The next thing that happens if users give back what they hold, tasks end well, and nobody
     /// new comes. Waiters are polled when they have been woken, and at no other time.
-    pub(super) fn next_to_settle(&self, haste: Haste) -> Option<Op> {
+    pub(super) fn next_to_settle(&self, way: Way) -> Option<Op> {
         let full = self.full_size();
         if self.pool.config.max_size != full && !self.pool.closed {
             return Some(Op::Resize(full));
         }
         let waiters = || self.next_poll();
-        let dead = haste == Haste::OfADeadRuntime;
+        let dead = way == Way::DeadRuntime;
         let tasks = || self.next_end(dead);
         let keeper = || match self.keeper {
             Keeper::New | Keeper::Parked { .. } if dead => Some(Op::LoseKeeper),
@@ -40,13 +40,13 @@ impl World {
             let holder = users.position(holds)?;
             Some(Op::Return(holder, Verdict::Clean))
         };
-        let first = match haste {
-            Haste::OfWaiters | Haste::OfADeadRuntime => waiters()
+        let first = match way {
+            Way::QuickWaiters | Way::DeadRuntime => waiters()
                 .or_else(keeper)
                 .or_else(filler)
                 .or_else(tasks)
                 .or_else(holders),
-            Haste::OfTasks => holders()
+            Way::QuickTasks => holders()
                 .or_else(tasks)
                 .or_else(filler)
                 .or_else(keeper)
@@ -123,7 +123,7 @@ impl World {
             if world.users.iter().all(holds) {
                 return;
             }
-            let op = world.next_to_settle(Haste::OfWaiters);
+            let op = world.next_to_settle(Way::QuickWaiters);
             // All the rest comes before a return, and nobody gives back before all hold.
             let op = match op {
                 Some(Op::Return(..)) | None => world.next_event().map(|_| Op::Tick),

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::super::super::*;
 use super::ops::Op;
+use crate::backoff::Backoff;
+use crate::config::Tick;
 
 /// A connection knows how often it has been lent.
 pub(super) type Pool = State<u64, ()>;
@@ -180,12 +182,14 @@ impl World {
     /// A pool that has just been built, its keeper spawned.
     pub(super) fn new(config: Config, rules: Rules) -> Self {
         let mut pool = Pool::new(config, 7);
-        if !rules.may.contains(&May::BeHot) {
-            // Without coarse time the streaks and credits of its readers are no state.
-            pool.clock = Clock::new(crate::config::Tick::Exact, config.check_policy);
-        }
+        // Without coarse time the streaks and credits of its readers are no state.
+        let tick = match rules.may.contains(&May::BeHot) {
+            true => Tick::Every(UNIT),
+            false => Tick::Exact,
+        };
+        pool.clock = Clock::new(tick, config.check_policy);
         // Of delays that are drawn at random there is no end.
-        pool.retry = Retry::new(crate::backoff::Backoff::new(UNIT, UNIT));
+        pool.retry = Retry::new(Backoff::new(UNIT, UNIT));
         let mut world = World {
             rules,
             pool,
