@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 checker=${1:-shuttle}
 shift || true
-export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=1 RUST_BACKTRACE=0
+# What a mutant leaves unused is no reason not to run it.
+export RUSTFLAGS="" CARGO_TERM_COLOR=never CARGO_INCREMENTAL=1 RUST_BACKTRACE=0
 
 trim() { sed 's/^ *//; s/ *$//' <<<"$1"; }
 
