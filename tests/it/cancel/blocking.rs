@@ -282,7 +282,11 @@ fn any_metrics() -> Metrics {
         .build()
         .unwrap();
     let conn = clock.block_on(pool.acquire()).unwrap();
-    PooledConnection::metrics(&conn)
+    let metrics = PooledConnection::metrics(&conn);
+    drop((conn, pool));
+    // A task that is never polled again would keep the pool, and the pool its runtime.
+    clock.settle();
+    metrics
 }
 
 /// Guarantees 1 and 8. Five fates. A close that was begun is one, whoever waits for it.
