@@ -42,6 +42,20 @@ fn blocking_call_that_is_given_up_on_leaves_nothing_behind() {
 }
 
 #[test]
+fn outcome_of_a_blocking_call_that_comes_with_the_time_out_is_not_left_over() {
+    explore(|world| {
+        let pool = world.blocking_pool(1, |pool| {
+            pool.connect_timeout(SECOND).acquire_timeout(SECOND)
+        });
+        world.let_time_pass();
+        let caller = pool.clone();
+        world.blocked(async move { drop(caller.acquire().await) });
+        // No later call takes what was left over.
+        world.close(pool);
+    });
+}
+
+#[test]
 fn closing_pool_waits_for_a_blocking_call() {
     explore(|world| {
         let pool = world.blocking_pool(1, |pool| pool);
