@@ -12,3 +12,4 @@ mod runtimes;
 mod seed;
 mod support;
 mod table;
+mod virtual_clock;

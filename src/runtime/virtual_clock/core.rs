@@ -87,11 +87,11 @@ impl Core {
         self.rng.as_mut().map_or(0, |rng| rng.u64(..))
     }
 
-    /// Decides something by chance.
+    /// Decides something by chance; without any, what is certain.
     pub(super) fn draws(&mut self, probability: f64) -> bool {
         match &mut self.rng {
             Some(rng) => probability > 0.0 && rng.f64() < probability,
-            None => false,
+            None => probability >= 1.0,
         }
     }
 
@@ -125,15 +125,18 @@ impl Core {
         let Some(faults) = self.slots.get(&id).map(|slot| slot.faults) else {
             return;
         };
-        if self.draws(faults.delays) {
-            if let Some(rng) = &mut self.rng {
-                let at = self.now + faults.longest_delay.mul_f64(rng.f64());
-                let key = (at, self.new_id());
-                self.alarms.insert(key, Alarm::Ready(id));
-                return;
-            }
+        if !self.draws(faults.delays) {
+            return self.make_ready(id);
         }
-        self.make_ready(id);
+        let share = self.rng.as_mut().map_or(1.0, fastrand::Rng::f64);
+        let at = self.now + faults.longest_delay.mul_f64(share);
+        let key = (at, self.new_id());
+        self.alarms.insert(key, Alarm::Ready(id));
+    }
+
+    pub(super) fn count_poll(&mut self) {
+        self.polls += 1;
+        assert!(self.polls < MANY, "tasks keep each other busy without end");
     }
 
     /// The next task to poll; its future is not there if it is the one being polled.
@@ -145,8 +148,7 @@ impl Core {
             }
             _ => self.ready.pop_front()?,
         };
-        self.polls += 1;
-        assert!(self.polls < MANY, "tasks keep each other busy without end");
+        self.count_poll();
         let task = self.slots.get_mut(&id).and_then(|slot| {
             slot.ready = false;
             slot.task.take()
@@ -180,7 +182,7 @@ impl Core {
     /// Every task, to be dropped.
     pub(super) fn kill(&mut self) -> Vec<Task> {
         self.drops_spawned = true;
-        self.lost_tasks = true;
+        self.lost_tasks |= !self.slots.is_empty();
         self.ready.clear();
         let slots = std::mem::take(&mut self.slots);
         slots.into_values().filter_map(|slot| slot.task).collect()
@@ -199,11 +201,16 @@ impl Core {
             return None;
         }
         let alarm = entry.remove();
-        if at > self.now {
-            self.now = at;
+        self.move_on(at);
+        Some(alarm)
+    }
+
+    /// Time passes, unless it is that late already.
+    pub(super) fn move_on(&mut self, to: Instant) {
+        if to > self.now {
+            self.now = to;
             self.polls = 0;
         }
-        Some(alarm)
     }
 
     /// Sets or changes a timer. Returns its key, and the waker that was there, to be dropped.

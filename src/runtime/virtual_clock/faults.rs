@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// All of it is allowed to a [`Spawner`](crate::Spawner), and happens in production: a runtime that
 /// shuts down drops its tasks, a busy one is late, a combinator polls in vain. Probabilities are
-/// between 0 and 1.
+/// between 0, never, and 1, always; what is less or more counts as these.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
     pub(super) drops_unpolled: f64,
@@ -43,12 +43,12 @@ impl Faults {
         self
     }
 
-    /// Tasks that are woken get to run only after a delay, drawn from zero to `longest`, this
-    /// often.
+    /// Tasks that are woken get to run only after a delay, drawn from zero to `longest` (a day at
+    /// most), this often.
     #[must_use]
     pub fn delay_wakes(mut self, probability: f64, longest: Duration) -> Self {
         self.delays = probability;
-        self.longest_delay = longest;
+        self.longest_delay = longest.min(super::DAY);
         self
     }
 }

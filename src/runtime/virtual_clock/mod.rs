@@ -70,6 +70,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// Everything runs on the thread that drives the runtime, inside one of its methods. So a verb of a
 /// [`SyncPool`](crate::SyncPool) that waits would wait for ever; test the async handle.
+///
+/// # Leftovers
+///
+/// A task keeps what it has captured, and a pool's tasks keep the pool, which keeps its runtime. So
+/// what is not over when the test ends stays in memory until the process ends.
+/// [`kill`](VirtualRuntime::kill) drops it, for those who look for leaks.
 #[derive(Clone)]
 pub struct VirtualRuntime {
     core: Arc<Mutex<Core>>,
@@ -100,8 +106,8 @@ impl VirtualRuntime {
     /// Another handle to the same runtime, which does these things wrong to the tasks that are
     /// spawned through it: to be given to a pool, say, while the test keeps the plain one.
     ///
-    /// Chance is that of the seed; a runtime that has [none](VirtualRuntime::new) does nothing
-    /// wrong.
+    /// Chance is that of the seed. On a runtime that has [none](VirtualRuntime::new), only that
+    /// goes wrong which always does: what has a probability of 1.
     pub fn with_faults(&self, faults: Faults) -> Self {
         VirtualRuntime {
             faults,
@@ -137,7 +143,8 @@ impl VirtualRuntime {
         self.core.lock().timers()
     }
 
-    /// True if a task was dropped before its end, by a fault or by [`kill`](VirtualRuntime::kill).
+    /// True if a task was dropped before its end: by a fault, by [`kill`](VirtualRuntime::kill) or
+    /// by [`drop_spawned`](VirtualRuntime::drop_spawned).
     pub fn lost_tasks(&self) -> bool {
         self.core.lock().lost_tasks
     }
@@ -167,20 +174,26 @@ impl VirtualRuntime {
     ///
     /// # Panics
     ///
-    /// As [`settle`](VirtualRuntime::settle).
+    /// As [`settle`](VirtualRuntime::settle), and past the end of time that an [`Instant`] can
+    /// tell.
     pub fn advance(&self, by: Duration) {
         let target = self.now() + by;
         self.settle();
         while self.fire_next(target) {
             self.settle();
         }
-        self.core.lock().now = target;
+        self.core.lock().move_on(target);
         self.settle();
     }
 
     /// Lets time pass in which nobody gets to run: a runtime that is busy, or a machine asleep.
+    ///
+    /// # Panics
+    ///
+    /// Panics past the end of time that an [`Instant`] can tell.
     pub fn stall(&self, by: Duration) {
-        self.core.lock().now += by;
+        let target = self.now() + by;
+        self.core.lock().move_on(target);
     }
 
     /// Runs one task once, if any is ready, or fires one timer that is due. Returns false if there
@@ -203,8 +216,8 @@ impl VirtualRuntime {
     ///
     /// # Panics
     ///
-    /// Panics when nothing can ever happen any more, when a virtual day has passed, when tasks keep
-    /// each other busy without time passing, and when a task panics.
+    /// Panics when nothing can happen any more within a virtual day from the start, when `future` or
+    /// tasks are busy for ever without time passing, and when one of them panics.
     #[track_caller]
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         let flag = Arc::new(Flag(AtomicBool::new(true)));
@@ -212,12 +225,19 @@ impl VirtualRuntime {
         let mut future = pin!(future);
         let end = self.now() + DAY;
         loop {
-            if flag.0.swap(false, Ordering::SeqCst) {
+            let woken = flag.0.swap(false, Ordering::SeqCst);
+            if woken {
+                self.core.lock().count_poll();
                 if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return value;
                 }
-            } else if !self.step() && !self.release_settled() {
-                assert!(self.fire_next(end), "nothing can run any more");
+            }
+            // One that wakes itself lets the others run, too.
+            if !self.step() && !woken && !self.release_settled() {
+                assert!(
+                    self.fire_next(end),
+                    "nothing can run any more, not within a day"
+                );
             }
         }
     }
@@ -227,16 +247,13 @@ impl VirtualRuntime {
     pub fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
         let core = Arc::clone(&self.core);
         let released = Arc::new(AtomicBool::new(false));
-        let mut asked = false;
         std::future::poll_fn(move |cx| {
             if released.load(Ordering::SeqCst) {
                 return Poll::Ready(());
             }
-            if !asked {
-                asked = true;
-                let entry = (cx.waker().clone(), Arc::clone(&released));
-                core.lock().settling.push(entry);
-            }
+            // A later poll may come from another task.
+            let entry = (cx.waker().clone(), Arc::clone(&released));
+            core.lock().settling.push(entry);
             Poll::Pending
         })
     }
