@@ -113,6 +113,25 @@ mod tests {
     }
 
     #[test]
+    fn outcome_stays_for_the_one_who_still_awaits_it() {
+        let calls = Calls::new();
+        assert!(calls.want() && calls.want());
+        assert_eq!(calls.deliver(1), None);
+        assert_eq!(calls.give_up(), None);
+        assert_eq!(futures_lite::future::block_on(calls.next()), 1);
+    }
+
+    #[test]
+    fn calls_that_are_over_are_under_way_no_more() {
+        let calls = Calls::new();
+        for n in 0..20 {
+            assert!(calls.want(), "the {n}th begins one of its own");
+            assert_eq!(calls.deliver(n), None);
+            assert_eq!(futures_lite::future::block_on(calls.next()), n);
+        }
+    }
+
+    #[test]
     fn hung_calls_do_not_pile_up() {
         let calls = Calls::<()>::new();
         let begun = (0..20).filter(|_| {

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Mutation testing: changes the sources in every way that cargo-mutants knows, one at a time, and
+# runs the tests. Fails if a change goes unnoticed that mutation.txt does not call equivalent.
+#
+#   verify/mutation.sh [options of cargo-mutants]
+#
+# Each mutant meets the unit tests and the simulator first, which are quick. What survives meets the
+# integration tests on the virtual clock and on plain threads, and what survives those, the tests on
+# real runtimes. About an hour and a half on two cores. For a part of it: `-f src/late.rs`,
+# `--shard 0/10`, `--in-diff FILE`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=target/mutation
+export RUSTFLAGS="" RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
+# A mutant may be greedy.
+ulimit -v 12000000
+
+# Runs one round, the name of which comes first.
+mutate() {
+    local round=$out/$1 code=0
+    shift
+    mkdir -p "$round"
+    cargo mutants --no-times --colors never --jobs 2 --output "$round" "$@" || code=$?
+    # 2 and 3: some survived, or took too long.
+    [[ $code -eq 0 || $code -eq 2 || $code -eq 3 ]] || exit "$code"
+    latest=$round/mutants.out
+}
+
+# Those that survived the latest round, as options.
+survivors() {
+    filter=()
+    while read -r mutant; do
+        filter+=(-F "^$(sed 's/[][\.*^$+?(){}|&]/\\&/g' <<<"$mutant")\$")
+    done <"$latest/missed.txt"
+    [ ${#filter[@]} -gt 0 ]
+}
+
+rm -rf $out
+WATERTIGHT_SEEDS=0..1200 mutate quick --no-default-features "$@" -- \
+    --lib --test sim -- --skip explore --skip corpus
+if survivors; then
+    mutate virtual --no-default-features "${filter[@]}" -- --test it
+fi
+if survivors; then
+    mutate real --all-features "${filter[@]}" -- --lib --test it
+fi
+
+caught=$(cat $out/*/mutants.out/{caught,timeout}.txt | sort -u | wc -l)
+# Without line numbers, which change.
+missed=$(sed 's/^\([^:]*\):[0-9]*:[0-9]*:/\1:/' "$latest/missed.txt" | sort)
+echo "caught: $caught, survived: $(grep -c . <<<"$missed" || true)"
+unexplained=$(grep -vxFf <(cut -f 1 verify/mutation.txt) <<<"$missed" || true)
+[ -z "$unexplained" ] || { printf 'not explained in mutation.txt:\n%s\n' "$unexplained"; exit 1; }
