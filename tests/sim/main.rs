@@ -16,6 +16,7 @@
 // In a test, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+mod alarm;
 mod conditions;
 mod draw;
 mod model;
@@ -27,7 +28,6 @@ mod user;
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, fs};
@@ -105,12 +105,8 @@ fn scripts_in_the_corpus_of_the_fuzzer_pass() {
 fn try_plan(draw: &mut Draw<'_>) -> Result<usize, String> {
     let plan = Plan::draw(draw);
     let report = RefCell::<Report>::default();
-    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, false)));
-    result.map(|()| report.into_inner().steps).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()))
-            .unwrap_or_default()
-    })
+    alarm::watch(|| run(&plan, &report, false))?;
+    Ok(report.into_inner().steps)
 }
 
 /// Runs one plan, and prints it and all that happens.
@@ -118,9 +114,9 @@ fn replay(draw: &mut Draw<'_>) {
     let plan = Plan::draw(draw);
     let report = RefCell::default();
     println!("{plan}");
-    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, true)));
+    let result = alarm::watch(|| run(&plan, &report, true));
     for line in &report.borrow().trace {
         println!("{line}");
     }
-    assert!(result.is_ok(), "it fails");
+    assert_eq!(result, Ok(()), "it fails");
 }
