@@ -77,7 +77,7 @@ impl<'a> Stage<'a> {
                 self.model.resizing(size);
                 pool.resize(size);
             }
-            Op::Retain(keep) => retain(pool, keep),
+            Op::Retain(keep) => retain(pool, self.world, keep),
             Op::Adopt => drop(pool.adopt(self.world.connection_from_elsewhere())),
             Op::Fill(cancel) => {
                 let _ = self.finish("fill", cancel, pool.fill()).await;
@@ -227,14 +227,29 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn retain(pool: &LawPool, keep: Keep) {
+/// Keeps some of the idle connections. Those that it rejects must not be lent again.
+fn retain(pool: &LawPool, world: &World, keep: Keep) {
+    let mut rejected = 0;
     let retained = catch_unwind(AssertUnwindSafe(|| {
-        pool.retain(|conn, _| match keep {
-            Keep::All => true,
-            Keep::None => false,
-            Keep::Even => conn.id() % 2 == 0,
-            Keep::Panic => resume_unwind(Box::new("as planned")),
+        pool.retain(|conn, _| {
+            let approved = match keep {
+                Keep::All => true,
+                Keep::None | Keep::Panic => false,
+                Keep::Even => conn.id() % 2 == 0,
+            };
+            if !approved {
+                world.ledger().condemn(conn.id());
+                rejected += 1;
+            }
+            if matches!(keep, Keep::Panic) {
+                resume_unwind(Box::new("as planned"));
+            }
+            approved
         })
     }));
-    assert!(retained.is_ok() || matches!(keep, Keep::Panic));
+    match (retained, keep) {
+        (Ok(removed), _) => assert_eq!(removed, rejected, "removed by retain"),
+        (Err(_), Keep::Panic) => assert_eq!(rejected, 1, "it went on after a panic"),
+        (Err(panic), _) => resume_unwind(panic),
+    }
 }

@@ -28,7 +28,7 @@ struct Entry {
     at: At,
     /// How often a close of it was begun.
     closes: usize,
-    /// A check or recycling of it did not succeed.
+    /// It must not be lent any more.
     condemned: bool,
     /// It was outside the pool when it was destroyed.
     detached: bool,
@@ -164,9 +164,7 @@ impl Ledger {
             books.note(format!("connection {id} went from {:?} to {to:?}", was.at));
         }
         if to == At::Holder && was.condemned {
-            books.note(format!(
-                "connection {id} was lent though its state is unknown"
-            ));
+            books.note(format!("connection {id} was lent though it is condemned"));
         }
         if to == At::Closing && was.closes > 0 {
             books.note(format!("connection {id} was closed twice"));
@@ -178,9 +176,15 @@ impl Ledger {
         self.lock().note_peak();
     }
 
-    /// A check or recycling of the connection did not succeed, or was broken off.
-    pub(super) fn condemn(&self, id: usize) {
+    /// The connection must not be lent any more: a check or recycling of it did not succeed or was
+    /// broken off, or its last holder, `inspect` or `retain` has found against it.
+    pub(crate) fn condemn(&self, id: usize) {
         self.lock().entries[id].condemned = true;
+    }
+
+    /// True if the connection must not be lent any more.
+    pub(crate) fn is_condemned(&self, id: usize) -> bool {
+        self.lock().entries[id].condemned
     }
 
     pub(super) fn destroyed(&self, id: usize) {

@@ -147,11 +147,15 @@ impl Manager for Scripted {
     }
 
     fn inspect(&self, conn: &mut Conn) -> Condition {
-        match self.stage.inspects.called(self.now()).end() {
-            End::Ok => conn.condition,
-            End::Err | End::Permanent => Condition::Broken,
-            End::Panic => scripted_panic(),
+        let found = match self.stage.inspects.called(self.now()).end() {
+            End::Ok => Some(conn.condition),
+            End::Err | End::Permanent => Some(Condition::Broken),
+            End::Panic => None,
+        };
+        if matches!(found, None | Some(Condition::Broken)) {
+            self.stage.ledger.condemn(conn.id);
         }
+        found.unwrap_or_else(|| scripted_panic())
     }
 
     async fn recycle(&self, conn: &mut Conn) -> Result<(), Refused> {
@@ -259,7 +263,14 @@ pub(crate) struct Lent {
 
 impl Lent {
     pub(super) fn new(guard: PooledConnection<Scripted>) -> Self {
-        guard.stage.ledger.pass(guard.id, &[At::Pool], At::Holder);
+        let ledger = &guard.stage.ledger;
+        ledger.pass(guard.id, &[At::Pool], At::Holder);
+        if guard.condition != Condition::Clean {
+            let (id, condition) = (guard.id, guard.condition);
+            ledger.violation(format!(
+                "connection {id} was lent though it is {condition:?}"
+            ));
+        }
         Lent { guard: Some(guard) }
     }
 
@@ -270,7 +281,9 @@ impl Lent {
 
     /// [`PooledConnection::discard`].
     pub(crate) fn discard(mut self) {
-        PooledConnection::discard(self.hand_in(At::Pool));
+        let guard = self.hand_in(At::Pool);
+        guard.stage.ledger.condemn(guard.id);
+        PooledConnection::discard(guard);
     }
 
     /// [`PooledConnection::detach`].
@@ -290,6 +303,9 @@ impl Lent {
     fn hand_in(&mut self, to: At) -> PooledConnection<Scripted> {
         let guard = self.guard.take().expect("it is still here");
         guard.stage.ledger.pass(guard.id, &[At::Holder], to);
+        if std::thread::panicking() || guard.condition == Condition::Broken {
+            guard.stage.ledger.condemn(guard.id);
+        }
         guard
     }
 }
