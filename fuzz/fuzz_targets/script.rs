@@ -3,12 +3,18 @@
 #![no_main]
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "../../tests/sim/answers.rs"]
+mod answers;
 #[path = "../../tests/sim/conditions.rs"]
 mod conditions;
+#[path = "../../tests/sim/coverage.rs"]
+mod coverage;
 #[path = "../../tests/sim/draw.rs"]
 mod draw;
 #[path = "../../tests/sim/model.rs"]
 mod model;
+#[path = "../../tests/sim/outage.rs"]
+mod outage;
 #[path = "../../tests/sim/plan.rs"]
 mod plan;
 #[path = "../../tests/sim/run.rs"]

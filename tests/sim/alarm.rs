@@ -48,6 +48,10 @@ fn note(info: &PanicHookInfo<'_>) -> bool {
         let text = text.or_else(|| info.payload().downcast_ref::<&str>().copied());
         let what = text.unwrap_or("no message");
         seen.push(format!("{what} ({})", place.unwrap_or_default()));
+        // The second may be the end of the process, and then there is nobody to tell of the first.
+        if seen.len() > 1 {
+            eprintln!("after another panic: {seen:#?}");
+        }
         true
     })
 }

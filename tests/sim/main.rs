@@ -17,9 +17,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod alarm;
+mod answers;
 mod conditions;
+mod coverage;
 mod draw;
 mod model;
+mod outage;
 mod plan;
 mod run;
 #[path = "../it/support/mod.rs"]

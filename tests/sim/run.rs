@@ -50,6 +50,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
             chance: RefCell::new(chance.fork()),
             leaked: RefCell::default(),
             forgotten: RefCell::default(),
+            stalls: plan.mischief.stalls > 0,
             trace: traced.then_some(report),
         };
         let users = plan.users.iter().enumerate().map(|(name, ops)| User {

@@ -24,6 +24,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) leaked: RefCell<Vec<Lent>>,
     /// Waiters that are neither polled nor dropped.
     pub(crate) forgotten: RefCell<Vec<Watched<'a>>>,
+    /// Users may come late.
+    pub(crate) stalls: bool,
     /// What has happened, if somebody wants to read it.
     pub(crate) trace: Option<&'a RefCell<Report>>,
 }
@@ -62,10 +64,9 @@ impl<'a> Stage<'a> {
                 }
             }
             Op::TryAcquire { hold, end } => {
-                self.model.look();
-                let waiting = self.model.waiting();
+                let before = self.model.look_at_it();
                 let conn = pool.try_acquire();
-                self.model.tried(conn.is_some(), waiting);
+                self.model.tried(conn.is_some(), &before);
                 if let Some(conn) = conn {
                     self.note(|| format!("user {name}: has {}", conn.id()));
                     self.use_up(conn, hold, end).await;
@@ -78,9 +79,17 @@ impl<'a> Stage<'a> {
                 pool.resize(size);
             }
             Op::Retain(keep) => retain(pool, self.world, keep),
-            Op::Adopt => drop(pool.adopt(self.world.connection_from_elsewhere())),
+            Op::Adopt => {
+                let before = self.model.look_at_it();
+                let adopted = pool.adopt(self.world.connection_from_elsewhere());
+                self.model.adopted(adopted.is_ok(), &before);
+            }
             Op::Fill(cancel) => {
-                let _ = self.finish("fill", cancel, pool.fill()).await;
+                let before = self.model.look_at_it();
+                let fill = self.finish("fill", cancel, async {
+                    self.model.filled(pool.fill().await, &before);
+                });
+                fill.await;
             }
             Op::ServerGoes(mood) => self.server_goes(mood),
             Op::Close(cancel) => {
@@ -88,6 +97,7 @@ impl<'a> Stage<'a> {
                 let closing = pool.close();
                 let closed = async {
                     closing.await;
+                    assert_eq!(pool.status().size, 0, "closed, it says");
                     true
                 };
                 let given_up = async {
@@ -102,7 +112,13 @@ impl<'a> Stage<'a> {
             }
             Op::CloseWithin(grace) => {
                 self.model.closing();
-                pool.close_within(ms(grace)).await;
+                let begun = self.runtime.elapsed();
+                let left = pool.close_within(ms(grace)).await;
+                assert_eq!(left, pool.status().size, "left after closing");
+                let took = self.runtime.elapsed() - begun;
+                assert!(left == 0 || took >= ms(grace), "gave up after {took:?}");
+                let in_time = took <= ms(grace) || self.stalls;
+                assert!(in_time, "waited for {took:?}");
             }
         }
     }
@@ -113,13 +129,13 @@ impl<'a> Stage<'a> {
         patience: Option<Ms>,
         cancel: Option<Cancel>,
     ) -> Option<Lent> {
-        let limit = patience.map_or(ms(self.model.settings().limit) * 4, ms);
+        let limit = patience.map_or(ms(self.model.settings.limit) * 4, ms);
         let watched = match patience {
             Some(_) => self.model.watch(limit, pool.acquire_timeout(limit)),
             None => self.model.watch(limit, pool.acquire()),
         };
         let conn = self.until(cancel, watched).await?.ok()?;
-        if let Some(most) = self.model.settings().max_uses {
+        if let Some(most) = self.model.settings.max_uses {
             assert!(conn.metrics().uses() <= most, "lent too often");
         }
         Some(conn)
@@ -127,7 +143,7 @@ impl<'a> Stage<'a> {
 
     async fn forget_waiting(&self, pool: &LawPool) {
         let owned = pool.clone();
-        let limit = ms(self.model.settings().limit) * 4;
+        let limit = ms(self.model.settings.limit) * 4;
         let acquire = async move { owned.acquire().await };
         let mut watched = self.model.watch(limit, acquire);
         let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut watched).poll(cx)));
