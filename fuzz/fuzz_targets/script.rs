@@ -11,6 +11,10 @@ mod conditions;
 mod coverage;
 #[path = "../../tests/sim/draw.rs"]
 mod draw;
+#[path = "../../tests/sim/ending.rs"]
+mod ending;
+#[path = "../../tests/sim/fickle.rs"]
+mod fickle;
 #[path = "../../tests/sim/model.rs"]
 mod model;
 #[path = "../../tests/sim/outage.rs"]

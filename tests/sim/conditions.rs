@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use watertight::{CheckPolicy, Status, Timer};
+use watertight::{CheckPolicy, Timer};
 
+use crate::model::Sight;
 use crate::plan::{Plan, Settings, ms};
 use crate::user::Stage;
 
@@ -76,29 +77,50 @@ impl Conditions {
 
     /// Nobody waits while there is a connection, or a place that nobody works at.
     pub(crate) fn assert_when_quiet(&self, stage: &Stage<'_>) {
-        let Some(pool) = stage.model.pool() else {
+        let Some(sight) = stage.model.look() else {
             return;
         };
-        let status = pool.status();
-        let now = stage.runtime.now();
-        let Some((what, patience)) = self.wanting(&status) else {
+        let Some((what, excuse)) = self.wanting(&sight, stage) else {
             self.starving.set(None);
             return;
         };
-        let since = self.starving.get().unwrap_or(now);
+        let since = self.starving.get().unwrap_or(sight.now);
         self.starving.set(Some(since));
-        let failed = pool.statistics().failed_connects > 0;
-        let last_attempt = self.last_attempt.get().filter(|_| failed);
-        let due = last_attempt.map_or(since, |at| (at + patience).max(since));
-        let waited = now - since;
+        let due = match excuse {
+            Excuse::None => since,
+            Excuse::Schedule => self.next_attempt(&sight, stage).max(since),
+        };
         assert!(
-            now <= due + self.slack,
-            "{what}: {status:?}, for {waited:?}"
+            sight.now <= due + self.slack,
+            "{what}: {:?}, for {:?}",
+            sight.status,
+            sight.now - since
         );
     }
 
-    /// What is not as it should be, and for how long the connect schedule may be the reason.
-    fn wanting(&self, status: &Status) -> Option<(&'static str, Duration)> {
+    /// When the schedule demands the next attempt to connect, at the latest: its longest delay after
+    /// the last attempt, or its first, if somebody new has come to wait since.
+    fn next_attempt(&self, sight: &Sight, stage: &Stage<'_>) -> Instant {
+        let Some(last) = self.last_attempt.get() else {
+            return sight.now;
+        };
+        if !sight.outage.is_possible() {
+            return last;
+        }
+        let joined = stage.model.books.borrow().last_joined;
+        let first = self.settings.first_delay();
+        let longest = last + self.settings.longest_delay();
+        match joined.filter(|&at| at > last) {
+            // Attempts whose tasks were lost begin unseen.
+            Some(joined) if self.loses => longest.min(joined + first),
+            Some(_) => longest.min(last + first),
+            None => longest,
+        }
+    }
+
+    /// What is not as it should be, and what may be the reason for a while.
+    fn wanting(&self, sight: &Sight, stage: &Stage<'_>) -> Option<(&'static str, Excuse)> {
+        let status = &sight.status;
         if status.closed {
             return None;
         }
@@ -109,22 +131,44 @@ impl Conditions {
         let enough_checks = status.checking >= status.waiting;
         let checks = settings.check_policy != CheckPolicy::Never;
         if status.waiting > 0 && status.idle > 0 && !(checks && enough_checks) {
-            return Some(("somebody waits beside an idle connection", Duration::ZERO));
+            return Some(("somebody waits beside an idle connection", Excuse::None));
+        }
+        if status.waiting > 0 && self.has_fit_ones(sight, stage) {
+            return Some(("somebody waits beside a fit connection", Excuse::None));
         }
         if status.waiting > under_way && could_connect {
-            let patience = match settings.fail_fast {
+            let excuse = match settings.fail_fast {
                 // Each attempt is for somebody, who learns how it ended.
-                true => Duration::ZERO,
-                false => settings.longest_delay(),
+                true => Excuse::None,
+                false => Excuse::Schedule,
             };
-            return Some(("somebody waits beside a free place", patience));
+            return Some(("somebody waits beside a free place", excuse));
         }
         let coming = status.idle + status.recycling + under_way.saturating_sub(status.waiting);
         let wanted = settings.min_idle.min(status.max_size);
         if coming < wanted && could_connect && !self.loses {
             let what = "too few are idle, and nobody sees to it";
-            return Some((what, settings.longest_delay()));
+            return Some((what, Excuse::Schedule));
         }
         None
     }
+
+    /// Some of the idle ones need no check, whichever of those that nobody works at are idle.
+    fn has_fit_ones(&self, sight: &Sight, stage: &Stage<'_>) -> bool {
+        let CheckPolicy::IdleFor(age) = self.settings.check_policy else {
+            return false;
+        };
+        // What happened before the clock began did not happen.
+        let before = |time| sight.now.checked_sub(time);
+        let made_since = self.settings.shortest_lifetime().and_then(before);
+        let (at_hand, fit) = stage.world.ledger().at_hand(before(age), made_since);
+        fit + sight.status.idle > at_hand
+    }
+}
+
+/// Why something may be wanting for a while.
+enum Excuse {
+    None,
+    /// While attempts to connect fail, the next one is not due yet.
+    Schedule,
 }

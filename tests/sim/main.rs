@@ -21,6 +21,8 @@ mod answers;
 mod conditions;
 mod coverage;
 mod draw;
+mod ending;
+mod fickle;
 mod model;
 mod outage;
 mod plan;

@@ -11,7 +11,7 @@ use crate::support::{Step, err, hang, ok, panics, permanent};
 /// Milliseconds.
 pub(crate) type Ms = u64;
 
-pub(crate) fn ms(milliseconds: Ms) -> Duration {
+pub(crate) const fn ms(milliseconds: Ms) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -47,8 +47,11 @@ pub(crate) struct Settings {
 }
 
 /// The schedule of attempts to connect while they fail.
-const FIRST_DELAY: Ms = 5;
-const LONGEST_DELAY: Ms = 60;
+const FIRST_DELAY: Duration = ms(5);
+const LONGEST_DELAY: Duration = ms(60);
+
+/// By how much the lifetimes of connections differ, where they do.
+const JITTER: f64 = 0.3;
 
 impl Settings {
     fn draw(draw: &mut Draw<'_>) -> Self {
@@ -75,16 +78,31 @@ impl Settings {
         }
     }
 
+    /// No connection is too old before this.
+    pub(crate) fn shortest_lifetime(&self) -> Option<Duration> {
+        let shortest = ms(self.max_lifetime?).mul_f64(1.0 - JITTER);
+        // A moment less, for what is exactly that old is too old.
+        Some(shortest.saturating_sub(Duration::from_nanos(1)))
+    }
+
+    /// The shortest time between two attempts to connect, while they fail.
+    pub(crate) fn first_delay(&self) -> Duration {
+        match self.fail_fast {
+            true => Backoff::default().first(),
+            false => FIRST_DELAY,
+        }
+    }
+
     /// How long a schedule may put the next attempt to connect off that nobody waits for.
     pub(crate) fn longest_delay(&self) -> Duration {
         match self.fail_fast {
             true => Backoff::default().cap(),
-            false => ms(LONGEST_DELAY),
+            false => LONGEST_DELAY,
         }
     }
 
     pub(crate) fn apply<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
-        let backoff = Backoff::new(ms(FIRST_DELAY), ms(LONGEST_DELAY));
+        let backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
         let limit = ms(self.limit);
         builder
             .max_size(self.max_size)
@@ -99,7 +117,7 @@ impl Settings {
             .close_timeout(limit)
             .idle_timeout(self.idle_timeout.map(ms))
             .max_lifetime(self.max_lifetime.map(ms))
-            .lifetime_jitter(if self.jitter { 0.3 } else { 0.0 })
+            .lifetime_jitter(if self.jitter { JITTER } else { 0.0 })
             .max_uses(self.max_uses)
             .check_policy(self.check_policy)
             .idle_order(self.idle_order)

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use watertight::{Pool, VirtualRuntime};
+use watertight::VirtualRuntime;
 
 use crate::conditions::Conditions;
+use crate::ending::after;
+use crate::fickle::Fickle;
 use crate::model::Model;
 use crate::plan::{Mischief, Moods, Plan, ms};
-use crate::support::{LawPool, Scripted, World};
+use crate::support::World;
 use crate::user::Stage;
 
 /// No plan takes that long.
@@ -33,13 +35,14 @@ pub(crate) struct Report {
 /// Panics when something is not as it must be. What happened until then is in `report`.
 pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
     let runtime = VirtualRuntime::seeded(plan.chance);
-    let faulty = runtime.with_faults(plan.mischief.faults);
-    World::by_hand_on(faulty, |world, _| {
+    let own = Fickle::new(&runtime, plan.mischief.faults);
+    World::by_hand_on(runtime.clone(), |world, _| {
         let mut chance = fastrand::Rng::with_seed(plan.chance);
         set_moods(world, plan.moods, &mut chance);
+        let configure = |builder| plan.settings.apply(builder).runtime(own.clone());
         let pool = match plan.lone {
-            true => world.lone_pool(|builder| plan.settings.apply(builder)),
-            false => world.pool(|builder| plan.settings.apply(builder)),
+            true => world.lone_pool(configure),
+            false => world.pool(configure),
         };
         let weak = pool.downgrade();
         let model = Model::new(runtime.clone(), weak.clone(), plan);
@@ -68,7 +71,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
         drop(pool);
         play.play_out();
         drop(play);
-        after(&stage, weak.upgrade(), plan);
+        after(&stage, weak.upgrade(), plan, &own);
         // Tasks that end now may be late.
         runtime.advance(ms(3 * plan.mischief.late));
     });
@@ -188,76 +191,5 @@ impl Play<'_, '_> {
 impl User<'_> {
     fn is_ready(&self) -> bool {
         self.life.is_some() && self.alarm.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The users are gone. Once all goes well again, the pool must be as good as new.
-fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan) {
-    let (world, runtime) = (stage.world, stage.runtime);
-    stage.note(|| "all is well again".into());
-    for script in [
-        world.connects(),
-        world.checks(),
-        world.inspects(),
-        world.recycles(),
-        world.closes(),
-    ] {
-        script.forget();
-    }
-    // Longer than any limit, any delay, and the patience of those who were forgotten.
-    let settings = &plan.settings;
-    runtime.advance(ms(5 * settings.limit + 3 * plan.mischief.late) + settings.longest_delay());
-    stage.model.look();
-    let Some(pool) = pool else {
-        stage.forgotten.borrow_mut().clear();
-        stage.leaked.borrow_mut().clear();
-        return;
-    };
-    let pool = LawPool::of(pool, world);
-    if !pool.is_closed() {
-        has_recovered(&pool, plan);
-        has_its_full_capacity(stage, &pool);
-    }
-    stage.forgotten.borrow_mut().clear();
-    stage.model.compare(&pool);
-    let leaked = stage.leaked.borrow().len();
-    let left = runtime.block_on(pool.close_within(ms(4 * plan.settings.limit)));
-    assert_eq!(
-        left, leaked,
-        "places are taken, but not by those who leaked"
-    );
-    stage.leaked.borrow_mut().clear();
-}
-
-/// Without anybody asking.
-fn has_recovered(pool: &LawPool, plan: &Plan) {
-    if plan.mischief.loses {
-        // There may be no keeper, and then nobody to see to it.
-        return;
-    }
-    let status = pool.status();
-    let wanted = plan
-        .settings
-        .min_idle
-        .min(status.max_size.saturating_sub(status.in_use));
-    assert!(status.idle >= wanted, "not refilled: {status:?}");
-}
-
-fn has_its_full_capacity(stage: &Stage<'_>, pool: &LawPool) {
-    let status = pool.status();
-    let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
-    assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
-    let most = status.max_size.saturating_sub(status.in_use);
-    let patience = Duration::from_secs(30);
-    let held = stage.runtime.block_on(async {
-        let mut held = Vec::new();
-        for _ in 0..most {
-            let acquire = pool.acquire_timeout(patience);
-            held.push(stage.model.watch(patience, acquire).await);
-        }
-        held
-    });
-    for (place, conn) in held.iter().enumerate() {
-        assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
     }
 }

@@ -179,6 +179,7 @@ impl Manager for Scripted {
 
     fn attach(&self, runtime: &Arc<dyn Runtime>) {
         let _ = self.runtime.set(Arc::clone(runtime));
+        self.stage.ledger.set_clock(runtime);
     }
 }
 
@@ -209,8 +210,9 @@ struct Doubt<'a> {
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         self.ledger.pass(self.id, &[self.at], At::Pool);
-        if !self.dispelled {
-            self.ledger.condemn(self.id);
+        match self.dispelled {
+            true => self.ledger.found_fit(self.id),
+            false => self.ledger.condemn(self.id),
         }
     }
 }
