@@ -23,6 +23,8 @@ mod outage;
 mod plan;
 #[path = "../../tests/sim/run.rs"]
 mod run;
+#[path = "../../tests/sim/settings.rs"]
+mod settings;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 #[path = "../../tests/sim/user.rs"]

@@ -51,7 +51,7 @@ pub(crate) fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan
     let leaked = stage.leaked.borrow().len();
     let left = stage
         .runtime
-        .block_on(pool.close_within(ms(4 * plan.settings.limit)));
+        .block_on(pool.close_within(plan.settings.patience()));
     assert_eq!(
         left, leaked,
         "places are taken, but not by those who leaked"
@@ -63,8 +63,9 @@ pub(crate) fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan
 fn give_time(stage: &Stage<'_>, plan: &Plan) {
     let settings = &plan.settings;
     let idle = settings.idle_timeout.unwrap_or(0) * 5 / 4;
-    let time = ms(5 * settings.limit + 3 * plan.mischief.late + idle);
-    stage.runtime.advance(time + settings.longest_delay());
+    let late = ms(3 * plan.mischief.late + idle);
+    let time = settings.patience() + settings.longest_call() + settings.longest_delay();
+    stage.runtime.advance(time + late);
     stage.model.look();
 }
 

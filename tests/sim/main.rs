@@ -27,6 +27,7 @@ mod model;
 mod outage;
 mod plan;
 mod run;
+mod settings;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod user;

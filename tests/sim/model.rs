@@ -15,7 +15,8 @@ use watertight::{Pool, Status, Timer, VirtualRuntime, WeakPool};
 
 use crate::answers::Tally;
 use crate::outage::Outage;
-use crate::plan::{Plan, Settings};
+use crate::plan::Plan;
+use crate::settings::Settings;
 use crate::support::{Acquired, Scripted};
 
 pub(crate) struct Model {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use watertight::{Backoff, Builder, CheckPolicy, ConnectPolicy, Faults, IdleOrder, Manager};
+use watertight::Faults;
 
 use crate::draw::Draw;
+use crate::settings::Settings;
 use crate::support::{Step, err, hang, ok, panics, permanent};
 
 /// Milliseconds.
@@ -26,106 +27,6 @@ pub(crate) struct Plan {
     /// The pool ends with the last user, not with the run.
     pub(crate) lone: bool,
     pub(crate) users: Vec<Vec<Op>>,
-}
-
-/// The pool's settings, but those that never matter here.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) max_size: usize,
-    pub(crate) min_idle: usize,
-    pub(crate) max_idle: Option<usize>,
-    pub(crate) connect_concurrency: Option<usize>,
-    return_queue: Option<usize>,
-    pub(crate) limit: Ms,
-    pub(crate) idle_timeout: Option<Ms>,
-    pub(crate) max_lifetime: Option<Ms>,
-    jitter: bool,
-    pub(crate) max_uses: Option<u64>,
-    pub(crate) check_policy: CheckPolicy,
-    idle_order: IdleOrder,
-    pub(crate) fail_fast: bool,
-}
-
-/// The schedule of attempts to connect while they fail.
-const FIRST_DELAY: Duration = ms(5);
-const LONGEST_DELAY: Duration = ms(60);
-
-/// By how much the lifetimes of connections differ, where they do.
-const JITTER: f64 = 0.3;
-
-impl Settings {
-    fn draw(draw: &mut Draw<'_>) -> Self {
-        let max_size = draw.within(1..=4);
-        let min_idle = draw.one_of(&[0, 0, 1, 2]).min(max_size);
-        Settings {
-            max_size,
-            min_idle,
-            max_idle: draw.one_of(&[None, None, None, Some(min_idle), Some(max_size)]),
-            connect_concurrency: draw.one_of(&[None, None, Some(1), Some(2)]),
-            return_queue: draw.one_of(&[None, None, Some(1)]),
-            limit: draw.one_of(&[40, 20, 100]),
-            idle_timeout: draw.one_of(&[None, None, Some(30), Some(200)]),
-            max_lifetime: draw.one_of(&[None, None, Some(25), Some(150)]),
-            jitter: draw.percent(50),
-            max_uses: draw.one_of(&[None, None, None, Some(1), Some(3)]),
-            check_policy: draw.one_of(&[
-                CheckPolicy::Never,
-                CheckPolicy::Always,
-                CheckPolicy::IdleFor(ms(20)),
-            ]),
-            idle_order: draw.one_of(&[IdleOrder::Lifo, IdleOrder::Fifo]),
-            fail_fast: draw.percent(25),
-        }
-    }
-
-    /// No connection is too old before this.
-    pub(crate) fn shortest_lifetime(&self) -> Option<Duration> {
-        let shortest = ms(self.max_lifetime?).mul_f64(1.0 - JITTER);
-        // A moment less, for what is exactly that old is too old.
-        Some(shortest.saturating_sub(Duration::from_nanos(1)))
-    }
-
-    /// The shortest time between two attempts to connect, while they fail.
-    pub(crate) fn first_delay(&self) -> Duration {
-        match self.fail_fast {
-            true => Backoff::default().first(),
-            false => FIRST_DELAY,
-        }
-    }
-
-    /// How long a schedule may put the next attempt to connect off that nobody waits for.
-    pub(crate) fn longest_delay(&self) -> Duration {
-        match self.fail_fast {
-            true => Backoff::default().cap(),
-            false => LONGEST_DELAY,
-        }
-    }
-
-    pub(crate) fn apply<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
-        let backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
-        let limit = ms(self.limit);
-        builder
-            .max_size(self.max_size)
-            .min_idle(self.min_idle)
-            .max_idle(self.max_idle)
-            .connect_concurrency(self.connect_concurrency)
-            .return_queue(self.return_queue)
-            .acquire_timeout(limit * 4)
-            .connect_timeout(limit)
-            .check_timeout(limit)
-            .recycle_timeout(limit)
-            .close_timeout(limit)
-            .idle_timeout(self.idle_timeout.map(ms))
-            .max_lifetime(self.max_lifetime.map(ms))
-            .lifetime_jitter(if self.jitter { JITTER } else { 0.0 })
-            .max_uses(self.max_uses)
-            .check_policy(self.check_policy)
-            .idle_order(self.idle_order)
-            .connect_policy(match self.fail_fast {
-                true => ConnectPolicy::FailFast,
-                false => ConnectPolicy::Retry(backoff),
-            })
-    }
 }
 
 /// What the runtime does to the pool, and to its users.
@@ -205,9 +106,13 @@ impl Moods {
 }
 
 impl Mood {
-    /// How one call goes.
-    pub(crate) fn step(self, rng: &mut fastrand::Rng) -> Step {
+    /// How one call goes. One that hangs is left to its limit, if there is one.
+    pub(crate) fn step(self, settings: &Settings, rng: &mut fastrand::Rng) -> Step {
         let delay = ms(rng.u64(..20));
+        let hang = || match settings.limit {
+            Some(_) => hang(),
+            None => err().after(settings.longest_call()),
+        };
         match (self, rng.u8(..20)) {
             (Mood::Prompt, _) => ok(),
             (Mood::Steady, 0) => err(),

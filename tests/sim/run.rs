@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use watertight::VirtualRuntime;
+use watertight::{Timer, VirtualRuntime};
 
 use crate::conditions::Conditions;
 use crate::ending::after;
@@ -19,7 +19,7 @@ use crate::support::World;
 use crate::user::Stage;
 
 /// No plan takes that long.
-const LONGEST: Duration = Duration::from_secs(100);
+const LONGEST: Duration = Duration::from_secs(1_000);
 
 /// What came of a run.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
     let own = Fickle::new(&runtime, plan.mischief.faults);
     World::by_hand_on(runtime.clone(), |world, _| {
         let mut chance = fastrand::Rng::with_seed(plan.chance);
-        set_moods(world, plan.moods, &mut chance);
+        set_moods(world, plan, &mut chance);
         let configure = |builder| plan.settings.apply(builder).runtime(own.clone());
         let pool = match plan.lone {
             true => world.lone_pool(configure),
@@ -65,7 +65,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
             users: users.collect(),
             chance,
             mischief: &plan.mischief,
-            conditions: Conditions::new(plan),
+            conditions: Conditions::new(plan, runtime.now()),
             report,
         };
         drop(pool);
@@ -77,14 +77,14 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
     });
 }
 
-fn set_moods(world: &World, moods: Moods, chance: &mut fastrand::Rng) {
+fn set_moods(world: &World, plan: &Plan, chance: &mut fastrand::Rng) {
     let Moods {
         connect,
         check,
         inspect,
         recycle,
         close,
-    } = moods;
+    } = plan.moods;
     for (script, mood) in [
         (world.connects(), connect),
         (world.checks(), check),
@@ -92,7 +92,7 @@ fn set_moods(world: &World, moods: Moods, chance: &mut fastrand::Rng) {
         (world.recycles(), recycle),
         (world.closes(), close),
     ] {
-        script.next((0..40).map(|_| mood.step(chance)));
+        script.next((0..40).map(|_| mood.step(&plan.settings, chance)));
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Stage<'a> {
 }
 
 /// Longer than anything that ends.
-const FOR_EVER: Ms = 10_000;
+const FOR_EVER: Ms = 60_000;
 
 impl<'a> Stage<'a> {
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
@@ -129,7 +129,7 @@ impl<'a> Stage<'a> {
         patience: Option<Ms>,
         cancel: Option<Cancel>,
     ) -> Option<Lent> {
-        let limit = patience.map_or(ms(self.model.settings.limit) * 4, ms);
+        let limit = patience.map_or(self.model.settings.patience(), ms);
         let watched = match patience {
             Some(_) => self.model.watch(limit, pool.acquire_timeout(limit)),
             None => self.model.watch(limit, pool.acquire()),
@@ -143,7 +143,7 @@ impl<'a> Stage<'a> {
 
     async fn forget_waiting(&self, pool: &LawPool) {
         let owned = pool.clone();
-        let limit = ms(self.model.settings.limit) * 4;
+        let limit = self.model.settings.patience();
         let acquire = async move { owned.acquire().await };
         let mut watched = self.model.watch(limit, acquire);
         let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut watched).poll(cx)));
@@ -188,7 +188,7 @@ impl<'a> Stage<'a> {
         let connects = self.world.connects();
         connects.forget();
         let mut chance = self.chance.borrow_mut();
-        connects.next((0..20).map(|_| mood.step(&mut chance)));
+        connects.next((0..20).map(|_| mood.step(&self.model.settings, &mut chance)));
     }
 
     async fn sleep(&self, time: Ms) {
