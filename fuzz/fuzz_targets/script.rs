@@ -15,6 +15,8 @@ mod draw;
 mod ending;
 #[path = "../../tests/sim/fickle.rs"]
 mod fickle;
+#[path = "../../tests/sim/loans.rs"]
+mod loans;
 #[path = "../../tests/sim/model.rs"]
 mod model;
 #[path = "../../tests/sim/outage.rs"]
@@ -29,6 +31,8 @@ mod settings;
 mod support;
 #[path = "../../tests/sim/user.rs"]
 mod user;
+#[path = "../../tests/sim/watcher.rs"]
+mod watcher;
 
 use std::cell::RefCell;
 

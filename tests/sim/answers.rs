@@ -6,7 +6,7 @@ use watertight::{AcquireError, CheckPolicy, ConnectError, Phase, Pool, Statistic
 
 use crate::coverage::saw;
 use crate::model::{Ahead, Model, Served, Sight, Waiter};
-use crate::support::{Acquired, Refused, Scripted};
+use crate::support::{Acquired, Lent, Refused, Scripted};
 
 /// What the statistics should say.
 #[derive(Default)]
@@ -46,7 +46,8 @@ impl Model {
         let still_ahead = self.books.borrow().queue.len() - after.status.waiting;
         let served = waiter.served.unwrap_or_else(|| after.served());
         match result {
-            Ok(_) => {
+            Ok(conn) => {
+                self.lent(conn, served, false);
                 assert!(served.at < waiter.deadline, "served after the deadline");
                 assert!(still_ahead >= ahead.all, "served before somebody else");
                 self.assert_open_at(served);
@@ -91,7 +92,8 @@ impl Model {
         let after = self.look_at_it();
         self.books.borrow_mut().tally.quick += 1;
         match result {
-            Ok(_) => {
+            Ok(conn) => {
+                self.lent(conn, after.served(), patience.is_zero());
                 let waiting = match self.loses_tasks {
                     true => after.status.waiting,
                     false => before.status.waiting,
@@ -131,12 +133,13 @@ impl Model {
     }
 
     /// What `try_acquire` gave.
-    pub(crate) fn tried(&self, lent: bool, before: &Sight) {
+    pub(crate) fn tried(&self, conn: Option<&Lent>, before: &Sight) {
         let after = self.look_at_it();
-        if !lent {
+        let Some(conn) = conn else {
             saw("try_acquire: nothing");
             return self.assert_nothing_to_lend(before, &after);
-        }
+        };
+        self.lent(conn, after.served(), true);
         saw("try_acquire: lent");
         assert_eq!(before.status.waiting, 0, "a newcomer overtook");
         self.assert_open_at(after.served());

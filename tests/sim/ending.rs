@@ -4,120 +4,149 @@ use std::time::Duration;
 
 use watertight::Pool;
 
+use crate::coverage::saw;
 use crate::fickle::Fickle;
 use crate::plan::{Plan, ms};
 use crate::support::{LawPool, Scripted};
 use crate::user::Stage;
+use crate::watcher::Watcher;
 
 /// The users are gone, and nothing goes wrong any more.
-pub(crate) fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan, own: &Fickle) {
-    stage.note(|| "all is well again".into());
-    let world = stage.world;
-    for script in [
-        world.connects(),
-        world.checks(),
-        world.inspects(),
-        world.recycles(),
-        world.closes(),
-    ] {
-        script.forget();
-    }
-    own.come_to_its_senses();
-    stage.runtime.drop_spawned(false);
-    let starts_anew = plan.mischief.loses && stage.chance.borrow_mut().bool();
-    if starts_anew {
-        // Another runtime, so to speak: of the tasks with faults none is left.
-        stage.runtime.kill();
-        stage.runtime.drop_spawned(false);
-    }
-    give_time(stage, plan);
-    let Some(pool) = pool else {
+pub(crate) struct Ending<'a, 's> {
+    pub(crate) stage: &'a Stage<'s>,
+    pub(crate) plan: &'a Plan,
+    /// The pool's own runtime.
+    pub(crate) own: &'a Fickle,
+    pub(crate) watcher: Option<&'a Watcher>,
+}
+
+impl Ending<'_, '_> {
+    pub(crate) fn play(&self, pool: Option<Pool<Scripted>>) {
+        let stage = self.stage;
+        stage.note(|| "all is well again".into());
+        let starts_anew = self.plan.mischief.loses && stage.chance.borrow_mut().bool();
+        self.all_goes_well(starts_anew);
+        self.give_time();
+        match pool.map(|pool| LawPool::of(pool, stage.world)) {
+            Some(pool) => self.is_as_good_as_new(&pool, starts_anew),
+            None => saw("ending: the pool has gone with its users"),
+        }
         stage.forgotten.borrow_mut().clear();
         stage.leaked.borrow_mut().clear();
-        return;
-    };
-    let pool = LawPool::of(pool, world);
-    if !pool.is_closed() {
-        if !plan.mischief.loses {
-            has_recovered(&pool, plan);
+    }
+
+    fn all_goes_well(&self, starts_anew: bool) {
+        let world = self.stage.world;
+        for script in [
+            world.connects(),
+            world.checks(),
+            world.inspects(),
+            world.recycles(),
+            world.closes(),
+        ] {
+            script.forget();
         }
-        has_its_full_capacity(stage, &pool);
+        self.own.come_to_its_senses();
         if starts_anew {
-            comes_back_to_life(stage, &pool, plan);
+            // Another runtime, so to speak: of the tasks with faults none is left.
+            self.stage.runtime.kill();
         }
+        self.stage.runtime.drop_spawned(false);
     }
-    stage.forgotten.borrow_mut().clear();
-    stage.model.compare(&pool);
-    let leaked = stage.leaked.borrow().len();
-    let left = stage
-        .runtime
-        .block_on(pool.close_within(plan.settings.patience()));
-    assert_eq!(
-        left, leaked,
-        "places are taken, but not by those who leaked"
-    );
-    stage.leaked.borrow_mut().clear();
-}
 
-/// Longer than any limit, any delay, the idle time-out, and the patience of those who were forgotten.
-fn give_time(stage: &Stage<'_>, plan: &Plan) {
-    let settings = &plan.settings;
-    let idle = settings.idle_timeout.unwrap_or(0) * 5 / 4;
-    let late = ms(3 * plan.mischief.late + idle);
-    let time = settings.patience() + settings.longest_call() + settings.longest_delay();
-    stage.runtime.advance(time + late);
-    stage.model.look();
-}
+    /// Longer than any limit, any delay, the idle time-out, and the patience of those who were
+    /// forgotten.
+    fn give_time(&self) {
+        let settings = &self.plan.settings;
+        let idle = settings.idle_timeout.unwrap_or(0) * 5 / 4;
+        let late = ms(3 * self.plan.mischief.late + idle);
+        let time = settings.patience() + settings.longest_call() + settings.longest_delay();
+        self.stage.runtime.advance(time + late);
+        self.stage.model.look();
+    }
 
-/// Without anybody asking.
-fn has_recovered(pool: &LawPool, plan: &Plan) {
-    let settings = &plan.settings;
-    let status = pool.status();
-    let free = status.max_size.saturating_sub(status.in_use);
-    assert!(
-        status.idle >= settings.min_idle.min(free),
-        "not refilled: {status:?}"
-    );
-    assert!(
-        settings.idle_timeout.is_none() || status.idle <= settings.min_idle,
-        "idle for too long: {status:?}"
-    );
-}
-
-fn has_its_full_capacity(stage: &Stage<'_>, pool: &LawPool) {
-    let status = pool.status();
-    let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
-    assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
-    let most = status.max_size.saturating_sub(status.in_use);
-    let patience = Duration::from_secs(30);
-    let held = stage.runtime.block_on(async {
-        let mut held = Vec::new();
-        for _ in 0..most {
-            let acquire = pool.acquire_timeout(patience);
-            held.push(stage.model.watch(patience, acquire).await);
+    fn is_as_good_as_new(&self, pool: &LawPool, starts_anew: bool) {
+        let stage = self.stage;
+        if pool.is_closed() {
+            saw("ending: the pool was closed");
+        } else {
+            if !self.plan.mischief.loses {
+                self.assert_recovered(pool);
+            }
+            self.assert_full_capacity(pool);
+            if starts_anew {
+                self.comes_back_to_life(pool);
+            }
         }
-        held
-    });
-    for (place, conn) in held.iter().enumerate() {
-        assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
+        stage.forgotten.borrow_mut().clear();
+        stage.model.compare(pool);
+        if let Some(watcher) = self.watcher {
+            watcher.compare(&pool.statistics());
+        }
+        let leaked = stage.leaked.borrow().len();
+        let closing = pool.close_within(self.plan.settings.patience());
+        let left = stage.runtime.block_on(closing);
+        assert_eq!(
+            left, leaked,
+            "places are taken, but not by those who leaked"
+        );
     }
-}
 
-/// There may have been nobody to keep the pool warm, but whoever wants something of it brings that
-/// about, and then it stays so without being asked.
-fn comes_back_to_life(stage: &Stage<'_>, pool: &LawPool, plan: &Plan) {
-    let status = pool.status();
-    if status.in_use < status.max_size && stage.chance.borrow_mut().bool() {
-        pool.retain(|_, _| false);
+    /// Without anybody asking.
+    fn assert_recovered(&self, pool: &LawPool) {
+        saw("ending: the pool has recovered");
+        let settings = &self.plan.settings;
+        let status = pool.status();
+        let free = status.max_size.saturating_sub(status.in_use);
+        assert!(
+            status.idle >= settings.min_idle.min(free),
+            "not refilled: {status:?}"
+        );
+        assert!(
+            settings.idle_timeout.is_none() || status.idle <= settings.min_idle,
+            "idle for too long: {status:?}"
+        );
+    }
+
+    fn assert_full_capacity(&self, pool: &LawPool) {
+        let stage = self.stage;
+        let status = pool.status();
+        let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
+        assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
+        let most = status.max_size.saturating_sub(status.in_use);
         let patience = Duration::from_secs(30);
-        let acquire = stage.model.watch(patience, pool.acquire_timeout(patience));
-        let acquired = stage.runtime.block_on(acquire);
-        assert!(acquired.is_ok(), "all is well, but: {acquired:?}");
-    } else {
-        let filled = stage.runtime.block_on(pool.fill());
-        assert!(filled.is_ok(), "all is well, but: {filled:?}");
-        pool.retain(|_, _| false);
+        let held = stage.runtime.block_on(async {
+            let mut held = Vec::new();
+            for _ in 0..most {
+                let acquire = pool.acquire_timeout(patience);
+                held.push(stage.model.watch(patience, acquire).await);
+            }
+            held
+        });
+        for (place, conn) in held.iter().enumerate() {
+            assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
+        }
     }
-    give_time(stage, plan);
-    has_recovered(pool, plan);
+
+    /// There may have been nobody to keep the pool warm, but whoever wants something of it brings
+    /// that about, and then it stays so without being asked.
+    fn comes_back_to_life(&self, pool: &LawPool) {
+        let stage = self.stage;
+        let status = pool.status();
+        if status.in_use < status.max_size && stage.chance.borrow_mut().bool() {
+            saw("ending: brought back to life by an acquire");
+            pool.retain(|_, _| false);
+            let patience = Duration::from_secs(30);
+            let acquire = stage.model.watch(patience, pool.acquire_timeout(patience));
+            let acquired = stage.runtime.block_on(acquire);
+            assert!(acquired.is_ok(), "all is well, but: {acquired:?}");
+        } else {
+            saw("ending: brought back to life by a fill");
+            let filled = stage.runtime.block_on(pool.fill());
+            assert!(filled.is_ok(), "all is well, but: {filled:?}");
+            pool.retain(|_, _| false);
+        }
+        self.give_time();
+        self.assert_recovered(pool);
+    }
 }

@@ -23,6 +23,7 @@ mod coverage;
 mod draw;
 mod ending;
 mod fickle;
+mod loans;
 mod model;
 mod outage;
 mod plan;
@@ -31,6 +32,7 @@ mod settings;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod user;
+mod watcher;
 
 use std::cell::RefCell;
 use std::ops::Range;

@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pool: WeakPool<Scripted>,
     pub(crate) settings: Settings,
     pub(crate) loses_tasks: bool,
+    /// How late the pool's idea of the time may be.
+    pub(crate) lateness: Duration,
     pub(crate) books: RefCell<Books>,
     outage: Cell<Outage>,
 }
@@ -89,6 +91,7 @@ impl Model {
             pool,
             settings: plan.settings.clone(),
             loses_tasks: plan.mischief.loses,
+            lateness: plan.mischief.lateness(),
             books: RefCell::default(),
             outage: Cell::default(),
         }

@@ -47,6 +47,11 @@ pub(crate) struct Mischief {
 }
 
 impl Mischief {
+    /// How late something may be seen to, stalls included.
+    pub(crate) fn lateness(&self) -> Duration {
+        ms(self.late) + ms(if self.stalls > 0 { 30 } else { 0 })
+    }
+
     fn draw(draw: &mut Draw<'_>) -> Self {
         let late = draw.one_of(&[0, 0, 0, 3, 30]);
         let loses = draw.percent(30);
@@ -144,6 +149,10 @@ pub(crate) enum Op {
     },
     /// The future of an acquire is polled once, then neither polled nor dropped.
     ForgetWaiting,
+    /// Looks at what is idle, and takes the next.
+    PickIdle,
+    /// The pool's, with all its tasks. After a while there is another.
+    RuntimeDies(Ms),
     Sleep(Ms),
     Resize(usize),
     Retain(Keep),
@@ -167,6 +176,8 @@ pub(crate) enum End {
     Drop,
     Dirty,
     Broken,
+    /// It comes back clean, and its destructor will panic.
+    Rigged,
     Discard,
     Detach,
     Release {
@@ -244,7 +255,9 @@ impl Op {
             },
             // A waiter that is never polled cannot see to what a lost task left undone.
             25 if !tasks_are_lost => Op::ForgetWaiting,
-            25..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
+            25 => Op::RuntimeDies(draw.one_of(&[0, 3, 40, 500])),
+            26 => Op::PickIdle,
+            27..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
             29..=30 => Op::Resize(draw.within(0..=5)),
             31 => Op::Retain(draw.one_of(&[Keep::All, Keep::None, Keep::Even, Keep::Panic])),
             32..=33 => Op::Adopt,
@@ -272,7 +285,8 @@ impl Cancel {
 impl End {
     fn draw(draw: &mut Draw<'_>) -> Self {
         match draw.below(24) {
-            0..=8 => End::Drop,
+            0..=6 => End::Drop,
+            7..=8 => End::Rigged,
             9..=12 => End::Dirty,
             13..=14 => End::Broken,
             15..=16 => End::Discard,

@@ -11,12 +11,13 @@ use std::time::Duration;
 use watertight::{Timer, VirtualRuntime};
 
 use crate::conditions::Conditions;
-use crate::ending::after;
+use crate::ending::Ending;
 use crate::fickle::Fickle;
 use crate::model::Model;
 use crate::plan::{Mischief, Moods, Plan, ms};
 use crate::support::World;
 use crate::user::Stage;
+use crate::watcher::Watcher;
 
 /// No plan takes that long.
 const LONGEST: Duration = Duration::from_secs(1_000);
@@ -39,7 +40,14 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
     World::by_hand_on(runtime.clone(), |world, _| {
         let mut chance = fastrand::Rng::with_seed(plan.chance);
         set_moods(world, plan, &mut chance);
-        let configure = |builder| plan.settings.apply(builder).runtime(own.clone());
+        let watcher = plan.settings.observer.map(Watcher::new);
+        let configure = |builder| {
+            let builder = plan.settings.apply(builder).runtime(own.clone());
+            match &watcher {
+                Some(watcher) => builder.observer(watcher.clone()),
+                None => builder,
+            }
+        };
         let pool = match plan.lone {
             true => world.lone_pool(configure),
             false => world.pool(configure),
@@ -71,7 +79,13 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
         drop(pool);
         play.play_out();
         drop(play);
-        after(&stage, weak.upgrade(), plan, &own);
+        let ending = Ending {
+            stage: &stage,
+            plan,
+            own: &own,
+            watcher: watcher.as_ref(),
+        };
+        ending.play(weak.upgrade());
         // Tasks that end now may be late.
         runtime.advance(ms(3 * plan.mischief.late));
     });

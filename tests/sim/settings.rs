@@ -6,6 +6,7 @@ use watertight::{Backoff, Builder, CheckPolicy, ConnectPolicy, IdleOrder, Manage
 
 use crate::draw::Draw;
 use crate::plan::{Ms, ms};
+use crate::watcher::Temper;
 
 /// The pool's settings, but those that never matter here.
 #[derive(Clone, Debug)]
@@ -22,7 +23,8 @@ pub(crate) struct Settings {
     jitter: bool,
     pub(crate) max_uses: Option<u64>,
     pub(crate) check_policy: CheckPolicy,
-    idle_order: IdleOrder,
+    pub(crate) idle_order: IdleOrder,
+    pub(crate) observer: Option<Temper>,
     pub(crate) fail_fast: bool,
 }
 
@@ -54,6 +56,7 @@ impl Settings {
                 CheckPolicy::IdleFor(ms(20)),
             ]),
             idle_order: draw.one_of(&[IdleOrder::Lifo, IdleOrder::Fifo]),
+            observer: draw.one_of(&[None, None, Some(Temper::Calm), Some(Temper::Panics)]),
             fail_fast: draw.percent(25),
         }
     }
@@ -66,6 +69,11 @@ impl Settings {
     /// How long a user waits who does not say how long.
     pub(crate) fn patience(&self) -> Duration {
         4 * self.longest_call()
+    }
+
+    /// Every connection is too old after this.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.max_lifetime.map(ms)
     }
 
     /// No connection is too old before this.

@@ -33,11 +33,22 @@ struct Entry {
     closes: usize,
     /// It must not be lent any more.
     condemned: bool,
+    /// It was checked since it was last lent.
+    checked: bool,
     made_at: Option<Instant>,
     /// When it was last known to be fit to be lent: made, brought in, given back clean, or found so.
     fit_at: Option<Instant>,
     /// It was outside the pool when it was destroyed.
     detached: bool,
+}
+
+/// What spoke for a connection when it was lent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials {
+    /// It was checked since it was lent before.
+    pub(crate) checked: bool,
+    /// When it was last known to be fit.
+    pub(crate) fit_at: Option<Instant>,
 }
 
 /// How many connections are where.
@@ -173,6 +184,7 @@ impl Ledger {
             at,
             closes: 0,
             condemned: false,
+            checked: false,
             made_at: self.clock.now(),
             fit_at: self.clock.now(),
             detached: at == At::Detached,
@@ -190,6 +202,7 @@ impl Ledger {
             if to == At::Pool && matches!(entry.at, At::Holder | At::Detached) {
                 entry.fit_at = now;
             }
+            entry.checked &= to != At::Holder;
             entry.at = to;
             entry.closes += usize::from(to == At::Closing);
             entry.detached = to == At::Detached;
@@ -217,9 +230,20 @@ impl Ledger {
     }
 
     /// A check or recycling of the connection has succeeded.
-    pub(super) fn found_fit(&self, id: usize) {
+    pub(super) fn found_fit(&self, id: usize, by: At) {
         let now = self.clock.now();
-        self.lock().entries[id].fit_at = now;
+        let entry = &mut self.lock().entries[id];
+        entry.fit_at = now;
+        entry.checked |= by == At::Check;
+    }
+
+    /// What speaks for a connection that is about to be lent.
+    pub(super) fn credentials(&self, id: usize) -> Credentials {
+        let entry = self.lock().entries[id];
+        Credentials {
+            checked: entry.checked,
+            fit_at: entry.fit_at,
+        }
     }
 
     /// How many connections are the pool's and not being worked at, idle ones among them, and how

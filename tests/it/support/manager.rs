@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime, Timer};
 
-use super::ledger::{At, Ledger};
+use super::ledger::{At, Credentials, Ledger};
 use super::script::{End, Gate, Script};
 
 /// What the scripts of a [`Scripted`] manager call an error.
@@ -211,7 +211,7 @@ impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         self.ledger.pass(self.id, &[self.at], At::Pool);
         match self.dispelled {
-            true => self.ledger.found_fit(self.id),
+            true => self.ledger.found_fit(self.id, self.at),
             false => self.ledger.condemn(self.id),
         }
     }
@@ -261,11 +261,13 @@ impl Drop for Conn {
 pub(crate) struct Lent {
     // `None` once it is on its way back.
     guard: Option<PooledConnection<Scripted>>,
+    credentials: Credentials,
 }
 
 impl Lent {
     pub(super) fn new(guard: PooledConnection<Scripted>) -> Self {
         let ledger = &guard.stage.ledger;
+        let credentials = ledger.credentials(guard.id);
         ledger.pass(guard.id, &[At::Pool], At::Holder);
         if guard.condition != Condition::Clean {
             let (id, condition) = (guard.id, guard.condition);
@@ -273,7 +275,10 @@ impl Lent {
                 "connection {id} was lent though it is {condition:?}"
             ));
         }
-        Lent { guard: Some(guard) }
+        Lent {
+            guard: Some(guard),
+            credentials,
+        }
     }
 
     /// Back to the bare guard; the ledger takes it for returned.
@@ -296,6 +301,11 @@ impl Lent {
     /// [`PooledConnection::metrics`].
     pub(crate) fn metrics(&self) -> Metrics {
         PooledConnection::metrics(self.guard())
+    }
+
+    /// What spoke for it when it was lent.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.credentials
     }
 
     fn guard(&self) -> &PooledConnection<Scripted> {
