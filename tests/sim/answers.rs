@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use watertight::{AcquireError, CheckPolicy, ConnectError, Phase, Pool, Statistics, Status};
 
-use crate::coverage::saw;
+use crate::coverage::{saw, saw_variant};
 use crate::model::{Ahead, Model, Served, Sight, Waiter};
 use crate::support::{Acquired, Lent, Refused, Scripted};
 
@@ -242,7 +242,7 @@ impl Model {
         served: Served,
         after: &Sight,
     ) {
-        saw(format!("acquire: {error}"));
+        saw_variant("acquire: refused, the attempt", error);
         let failed = after.outage.failed();
         assert!(failed > failed_before, "no attempt has failed: {error:?}");
         let is_permanent = error.manager_error().is_some_and(|error| error.permanent);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use watertight::CheckPolicy;
 
+use crate::coverage::saw;
 use crate::model::Sight;
 use crate::plan::{Plan, ms};
 use crate::settings::Settings;
@@ -104,6 +105,10 @@ impl Conditions {
                 Some(left) => self.excused.set(left),
                 None => self.assert_spaced(connects - before, sight),
             }
+            let long = sight.now - self.last_begun.get().1 >= ms(250);
+            if long && sight.status.connecting > 1 && sight.status.waiting > 0 {
+                saw("attempt: begun beside one that is overdue");
+            }
             self.last_connect.set(Some(sight.now));
         }
         let failing = sight.outage.is_certain();
@@ -198,7 +203,10 @@ impl Conditions {
         match joined.filter(|&at| at > last) {
             // Attempts whose tasks were lost begin unseen.
             Some(joined) if self.loses => longest.min(joined + first),
-            Some(_) => longest.min(last + first),
+            Some(_) => {
+                saw("schedule: brought forward");
+                longest.min(last + first)
+            }
             None => longest,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight::Pool;
+use watertight::{CloseReason, Pool};
 
 use crate::coverage::saw;
 use crate::fickle::Fickle;
@@ -46,6 +46,12 @@ impl Ending<'_, '_> {
         ] {
             script.forget();
         }
+        if self.stage.runtime.lost_tasks() {
+            saw("mischief: tasks lost");
+        }
+        if self.plan.mischief.late > 0 {
+            saw("mischief: tasks late");
+        }
         self.own.come_to_its_senses();
         if starts_anew {
             // Another runtime, so to speak: of the tasks with faults none is left.
@@ -82,6 +88,12 @@ impl Ending<'_, '_> {
         stage.model.compare(pool);
         if let Some(watcher) = self.watcher {
             watcher.compare(&pool.statistics());
+        }
+        let closes = pool.statistics().closes;
+        for reason in CloseReason::ALL {
+            if closes.get(*reason) > 0 {
+                saw(format!("closed: {reason}"));
+            }
         }
         let leaked = stage.leaked.borrow().len();
         let closing = pool.close_within(self.plan.settings.patience());

@@ -6,6 +6,9 @@
 //! who goes on, and the model and the ledger are asked whether all is as it must be; at the end,
 //! once everything goes well again, the pool must be as good as new, and then leave nothing behind.
 //!
+//! Beside the number of steps it prints (with `--nocapture`) how often everything happened that can;
+//! if something never does, the default run fails.
+//!
 //! ```text
 //! cargo test --test sim                                                  a few thousand seeds
 //! WATERTIGHT_SEEDS=0..200000 cargo test --profile checked --test sim     many of them
@@ -40,6 +43,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, fs};
 
+use coverage::Counts;
 use draw::Draw;
 use plan::Plan;
 use run::{Report, run};
@@ -62,33 +66,58 @@ fn whatever_happens_nothing_leaks_starves_or_hangs() {
         let (first, end) = range.split_once("..").expect("first..end");
         first.parse().expect("a number")..end.parse().expect("a number")
     });
-    let next = AtomicU64::new(seeds.start);
-    let tally = Mutex::new((0, Vec::new()));
-    let try_seeds = || {
-        while tally.lock().unwrap().1.len() < ENOUGH {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let outcome = try_plan(&mut Draw::from_seed(seed));
-            let mut tally = tally.lock().unwrap();
-            match outcome {
-                Ok(steps) => tally.0 += steps,
-                Err(why) => tally.1.push((seed, why)),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(try_seeds);
-        }
-    });
-    let (steps, failures) = tally.into_inner().unwrap();
+    assert!(!seeds.is_empty(), "no seed in {seeds:?}");
+    let Tally {
+        steps,
+        failures,
+        counts,
+    } = try_seeds(&seeds);
     println!("seeds {seeds:?}: {steps} steps");
+    coverage::print(&counts);
     assert!(
         failures.is_empty(),
         "seeds that fail: {failures:#?}\nreplay one with WATERTIGHT_SEED=.. cargo test --test sim"
     );
+    if seeds == SEEDS {
+        coverage::assert_complete(&counts);
+    }
+}
+
+/// What came of many seeds.
+#[derive(Default)]
+struct Tally {
+    steps: usize,
+    failures: Vec<(u64, String)>,
+    counts: Counts,
+}
+
+fn try_seeds(seeds: &Range<u64>) -> Tally {
+    let next = AtomicU64::new(seeds.start);
+    let tally = Mutex::new(Tally::default());
+    let work = || {
+        while tally.lock().unwrap().failures.len() < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let outcome = try_plan(&mut Draw::from_seed(seed));
+            let mut tally = tally.lock().unwrap();
+            match outcome {
+                Ok(steps) => tally.steps += steps,
+                Err(why) => tally.failures.push((seed, why)),
+            }
+        }
+        let counts = &mut tally.lock().unwrap().counts;
+        for (what, count) in coverage::take() {
+            *counts.entry(what).or_default() += count;
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(work);
+        }
+    });
+    tally.into_inner().unwrap()
 }
 
 /// What the fuzzer has found worth keeping, because it got somewhere new.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use watertight::{Pool, Status, Timer, VirtualRuntime, WeakPool};
 
 use crate::answers::Tally;
+use crate::coverage::saw;
 use crate::outage::Outage;
 use crate::plan::Plan;
 use crate::settings::Settings;
@@ -242,8 +243,14 @@ impl Model {
         let (waiter, _) = self.leave(ticket);
         let tally = &mut self.books.borrow_mut().tally;
         match waiter.served {
-            None => tally.cancellations += 1,
-            Some(_) => tally.unseen += 1,
+            None => {
+                tally.cancellations += 1;
+                saw("waiter: gone before it was served");
+            }
+            Some(_) => {
+                tally.unseen += 1;
+                saw("waiter: gone before it looked");
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use watertight::{Timer, VirtualRuntime};
 
 use crate::conditions::Conditions;
+use crate::coverage::saw;
 use crate::ending::Ending;
 use crate::fickle::Fickle;
 use crate::model::Model;
@@ -163,6 +164,7 @@ impl Play<'_, '_> {
         if self.happens(self.mischief.stalls) {
             let time = ms(self.chance.u64(1..30));
             self.stage.note(|| format!("nobody runs for {time:?}"));
+            saw("mischief: a stall");
             self.stage.runtime.stall(time);
         }
         let ready: Vec<usize> = (0..self.users.len())
@@ -182,10 +184,14 @@ impl Play<'_, '_> {
     fn poll(&mut self, user: usize) {
         if self.happens(self.mischief.aborts) {
             self.stage.note(|| format!("user {user}: is aborted"));
+            saw("mischief: a user aborted");
             self.users[user].life = None;
             return;
         }
         let in_vain = self.happens(self.mischief.vain_polls);
+        if in_vain {
+            saw("mischief: a poll in vain");
+        }
         let user = &mut self.users[user];
         user.alarm = Arc::new(Alarm(AtomicBool::new(in_vain)));
         let waker = Waker::from(Arc::clone(&user.alarm));

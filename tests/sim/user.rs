@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures_lite::future::or;
 use watertight::{Condition, IdleOrder, PooledConnection, VirtualRuntime};
 
-use crate::coverage::saw;
+use crate::coverage::{saw, saw_variant};
 use crate::model::{Model, Watched};
 use crate::plan::{Cancel, End, Keep, Mood, Ms, Op, ms};
 use crate::run::Report;
@@ -52,6 +52,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn act(&self, name: usize, pool: &LawPool, op: &Op) {
+        saw_variant("op", op);
         match *op {
             Op::Acquire {
                 patience,
@@ -122,6 +123,11 @@ impl<'a> Stage<'a> {
                 let begun = self.runtime.elapsed();
                 let left = pool.close_within(ms(grace)).await;
                 assert_eq!(left, pool.status().size, "left after closing");
+                saw(if left == 0 {
+                    "close_within: all"
+                } else {
+                    "close_within: some are left"
+                });
                 let took = self.runtime.elapsed() - begun;
                 assert!(left == 0 || took >= ms(grace), "gave up after {took:?}");
                 let in_time = took <= ms(grace) || self.stalls;
@@ -193,6 +199,7 @@ impl<'a> Stage<'a> {
         if hold > 0 {
             self.sleep(hold).await;
         }
+        saw_variant("end", &end);
         match end {
             End::Drop => drop(conn),
             End::Dirty => conn.condition = Condition::Dirty,
@@ -249,6 +256,18 @@ impl<'a> Stage<'a> {
 
     /// Drops a future when its owner loses interest.
     async fn until<T>(&self, cancel: Option<Cancel>, future: impl Future<Output = T>) -> Option<T> {
+        let result = self.until_cancelled(cancel, future).await;
+        if let (Some(cancel), None) = (cancel, &result) {
+            saw_variant("cancelled", &cancel);
+        }
+        result
+    }
+
+    async fn until_cancelled<T>(
+        &self,
+        cancel: Option<Cancel>,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
         match cancel {
             None => Some(future.await),
             Some(Cancel::After(time)) => {
@@ -301,8 +320,18 @@ fn retain(pool: &LawPool, world: &World, keep: Keep) {
         })
     }));
     match (retained, keep) {
-        (Ok(removed), _) => assert_eq!(removed, rejected, "removed by retain"),
-        (Err(_), Keep::Panic) => assert_eq!(rejected, 1, "it went on after a panic"),
+        (Ok(removed), _) => {
+            assert_eq!(removed, rejected, "removed by retain");
+            saw(if removed > 0 {
+                "retain: some removed"
+            } else {
+                "retain: none removed"
+            });
+        }
+        (Err(_), Keep::Panic) => {
+            assert_eq!(rejected, 1, "it went on after a panic");
+            saw("retain: panicked");
+        }
         (Err(panic), _) => resume_unwind(panic),
     }
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use watertight::{Observer, Statistics, event};
 
+use crate::coverage::saw;
+
 /// What an observer does once it has counted an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Temper {
@@ -45,6 +47,7 @@ impl Watcher {
             seen.events
         };
         if self.temper == Temper::Panics && events % 2 == 0 && !std::thread::panicking() {
+            saw("observer: panics");
             resume_unwind(Box::new("as planned"));
         }
     }
