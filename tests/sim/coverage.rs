@@ -113,6 +113,7 @@ const ALL: &[&str] = &[
     "op: Resize",
     "op: Retain",
     "op: RuntimeDies",
+    "op: RuntimeRefuses",
     "op: ServerGoes",
     "op: Sleep",
     "op: TryAcquire",

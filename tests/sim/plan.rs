@@ -153,6 +153,8 @@ pub(crate) enum Op {
     PickIdle,
     /// The pool's, with all its tasks. After a while there is another.
     RuntimeDies(Ms),
+    /// The pool's runtime takes no tasks for a while, but keeps those that it has.
+    RuntimeRefuses(Ms),
     Sleep(Ms),
     Resize(usize),
     Retain(Keep),
@@ -255,7 +257,8 @@ impl Op {
             },
             // A waiter that is never polled cannot see to what a lost task left undone.
             25 if !tasks_are_lost => Op::ForgetWaiting,
-            25 => Op::RuntimeDies(draw.one_of(&[0, 3, 40, 500])),
+            25 if draw.percent(50) => Op::RuntimeDies(draw.one_of(&[0, 3, 40, 500])),
+            25 => Op::RuntimeRefuses(draw.one_of(&[0, 3, 40, 500])),
             26 => Op::PickIdle,
             27..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
             29..=30 => Op::Resize(draw.within(0..=5)),

@@ -81,6 +81,11 @@ impl<'a> Stage<'a> {
                 self.sleep(time).await;
                 self.runtime.drop_spawned(false);
             }
+            Op::RuntimeRefuses(time) => {
+                self.runtime.drop_spawned(true);
+                self.sleep(time).await;
+                self.runtime.drop_spawned(false);
+            }
             Op::Sleep(time) => self.sleep(time).await,
             Op::Resize(size) => {
                 self.model.resizing(size);
