@@ -115,6 +115,7 @@ const ALL: &[&str] = &[
     "op: RuntimeDies",
     "op: RuntimeRefuses",
     "op: ServerGoes",
+    "op: Several",
     "op: Sleep",
     "op: TryAcquire",
     "pick: the next of some",

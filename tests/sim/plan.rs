@@ -143,6 +143,10 @@ pub(crate) enum Op {
         hold: Ms,
         end: End,
     },
+    /// Some are taken together, and come back one after the other.
+    Several {
+        gap: Ms,
+    },
     TryAcquire {
         hold: Ms,
         end: End,
@@ -245,11 +249,14 @@ impl fmt::Display for Plan {
 impl Op {
     fn draw(draw: &mut Draw<'_>, tasks_are_lost: bool) -> Self {
         match draw.below(40) {
-            0..=21 => Op::Acquire {
+            0..=19 => Op::Acquire {
                 patience: draw.one_of(&[None, None, Some(0), Some(1), Some(10), Some(80)]),
                 cancel: Cancel::draw(draw, 20),
                 hold: draw.one_of(&[0, 1, 5, 40]),
                 end: End::draw(draw),
+            },
+            20..=21 => Op::Several {
+                gap: draw.one_of(&[0, 8, 15]),
             },
             22..=24 => Op::TryAcquire {
                 hold: draw.one_of(&[0, 1, 5, 40]),

@@ -65,6 +65,7 @@ impl<'a> Stage<'a> {
                     self.use_up(conn, hold, end).await;
                 }
             }
+            Op::Several { gap } => self.use_several(pool, gap).await,
             Op::TryAcquire { hold, end } => {
                 let before = self.model.look_at_it();
                 let conn = pool.try_acquire();
@@ -153,6 +154,20 @@ impl<'a> Stage<'a> {
             None => self.model.watch(limit, pool.acquire()),
         };
         self.until(cancel, watched).await?.ok()
+    }
+
+    /// Leaves connections of different ages behind, and asks for one of them.
+    async fn use_several(&self, pool: &LawPool, gap: Ms) {
+        const SOME: usize = 3;
+        let mut held = Vec::new();
+        for _ in 0..SOME {
+            held.extend(self.acquire(pool, Some(40), None).await);
+        }
+        for conn in held {
+            drop(conn);
+            self.sleep(gap).await;
+        }
+        drop(self.acquire(pool, Some(80), None).await);
     }
 
     async fn forget_waiting(&self, pool: &LawPool) {
