@@ -41,7 +41,11 @@ impl Conditions {
     pub(crate) fn new(plan: &Plan, start: Instant) -> Self {
         Conditions {
             settings: plan.settings.clone(),
-            slack: 4 * ms(plan.mischief.late),
+            slack: match plan.mischief.late {
+                0 => Duration::ZERO,
+                // A wake-up may come after a stall, and then be late.
+                late => 3 * ms(late) + plan.mischief.lateness(),
+            },
             loses: plan.mischief.loses,
             punctual: plan.mischief.late == 0 && plan.mischief.stalls == 0,
             starving: Cell::new(None),
