@@ -3,20 +3,36 @@
 #![no_main]
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "../../tests/sim/answers.rs"]
+mod answers;
 #[path = "../../tests/sim/conditions.rs"]
 mod conditions;
+#[path = "../../tests/sim/coverage.rs"]
+mod coverage;
 #[path = "../../tests/sim/draw.rs"]
 mod draw;
+#[path = "../../tests/sim/ending.rs"]
+mod ending;
+#[path = "../../tests/sim/fickle.rs"]
+mod fickle;
+#[path = "../../tests/sim/loans.rs"]
+mod loans;
 #[path = "../../tests/sim/model.rs"]
 mod model;
+#[path = "../../tests/sim/outage.rs"]
+mod outage;
 #[path = "../../tests/sim/plan.rs"]
 mod plan;
 #[path = "../../tests/sim/run.rs"]
 mod run;
+#[path = "../../tests/sim/settings.rs"]
+mod settings;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 #[path = "../../tests/sim/user.rs"]
 mod user;
+#[path = "../../tests/sim/watcher.rs"]
+mod watcher;
 
 use std::cell::RefCell;
 

@@ -3,34 +3,58 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use watertight::{CheckPolicy, Status, Timer};
+use watertight::CheckPolicy;
 
-use crate::plan::{Plan, Settings, ms};
+use crate::coverage::saw;
+use crate::model::Sight;
+use crate::plan::{Plan, ms};
+use crate::settings::Settings;
 use crate::user::Stage;
+
+/// An attempt that takes longer than this is not counted on. Those that go well are far quicker.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Conditions {
     settings: Settings,
     /// How much later than at once things may be seen to.
     slack: Duration,
     loses: bool,
+    /// Everything happens as soon as it is due.
+    punctual: bool,
     /// Since when it has been wanting, for each of the conditions that may be late.
     starving: Cell<Option<Instant>>,
     attempts: Cell<(usize, u64)>,
     /// When an attempt to connect last began or failed.
     last_attempt: Cell<Option<Instant>>,
+    /// When a call to connect last began, and whether it was certain by then that they fail.
+    last_connect: Cell<Option<Instant>>,
+    was_failing: Cell<bool>,
+    /// Attempts that had begun, but not called the manager, when it became certain.
+    excused: Cell<usize>,
+    /// When a check or an attempt to connect last began, and how many there have been.
+    last_begun: Cell<(usize, Instant)>,
     /// The most that there may be, if nothing else is begun.
     bound: Cell<usize>,
 }
 
 impl Conditions {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, start: Instant) -> Self {
         Conditions {
             settings: plan.settings.clone(),
-            slack: 4 * ms(plan.mischief.late),
+            slack: match plan.mischief.late {
+                0 => Duration::ZERO,
+                // A wake-up may come after a stall, and then be late.
+                late => 3 * ms(late) + plan.mischief.lateness(),
+            },
             loses: plan.mischief.loses,
+            punctual: plan.mischief.late == 0 && plan.mischief.stalls == 0,
             starving: Cell::new(None),
             attempts: Cell::new((0, 0)),
             last_attempt: Cell::new(None),
+            last_connect: Cell::new(None),
+            was_failing: Cell::new(false),
+            excused: Cell::new(0),
+            last_begun: Cell::new((0, start)),
             bound: Cell::new(plan.settings.max_size),
         }
     }
@@ -39,10 +63,10 @@ impl Conditions {
     pub(crate) fn assert_always(&self, stage: &Stage<'_>) {
         let ledger = stage.world.ledger();
         ledger.assert_clean();
-        let Some(pool) = stage.model.pool() else {
+        let Some(sight) = stage.model.look() else {
             return;
         };
-        let status = pool.status();
+        let status = sight.status;
         let count = ledger.count();
         let in_pool = status.idle + status.in_use + status.checking;
         let placed = in_pool + status.recycling + status.closing;
@@ -67,64 +91,180 @@ impl Conditions {
         if status.closed {
             assert_eq!((status.idle, status.waiting), (0, 0), "{status:?}");
         }
-        let failed = pool.statistics().failed_connects;
-        let attempts = (stage.world.connects().calls(), failed);
+        let most = self.settings.connect_concurrency;
+        let most = most.unwrap_or(usize::MAX);
+        assert!(status.connecting <= most, "too many connect: {status:?}");
+        self.note_attempts(
+            &sight,
+            stage,
+            status.connecting.saturating_sub(count.connecting),
+        );
+    }
+
+    fn note_attempts(&self, sight: &Sight, stage: &Stage<'_>, unborn: usize) {
+        let connects = stage.world.connects().calls();
+        let (before, _) = self.attempts.get();
+        if connects > before {
+            match self.excused.get().checked_sub(connects - before) {
+                Some(left) => self.excused.set(left),
+                None => self.assert_spaced(connects - before, sight),
+            }
+            let long = sight.now - self.last_begun.get().1 >= ms(250);
+            if long && sight.status.connecting > 1 && sight.status.waiting > 0 {
+                saw("attempt: begun beside one that is overdue");
+            }
+            self.last_connect.set(Some(sight.now));
+        }
+        let failing = sight.outage.is_certain();
+        if self.was_failing.replace(failing) != failing {
+            self.excused.set(unborn);
+        }
+        let attempts = (connects, sight.outage.failed());
         if self.attempts.replace(attempts) != attempts {
-            self.last_attempt.set(Some(stage.runtime.now()));
+            self.last_attempt.set(Some(sight.now));
+        }
+        let begun = connects + stage.world.checks().calls();
+        if self.last_begun.get().0 != begun {
+            self.last_begun.set((begun, sight.now));
+        }
+    }
+
+    /// While they fail, attempts follow the schedule, which allows one at a time.
+    fn assert_spaced(&self, begun: usize, sight: &Sight) {
+        let failing = self.was_failing.get() && sight.outage.is_certain();
+        // Nobody keeps to it for attempts whose tasks were lost.
+        if !failing || self.settings.fail_fast || self.loses || !self.punctual {
+            return;
+        }
+        assert_eq!(begun, 1, "a herd of attempts while they fail");
+        if let Some(last) = self.last_connect.get() {
+            let gap = sight.now - last;
+            let least = self.settings.first_delay();
+            assert!(gap >= least, "while they fail, the next after {gap:?}");
         }
     }
 
     /// Nobody waits while there is a connection, or a place that nobody works at.
     pub(crate) fn assert_when_quiet(&self, stage: &Stage<'_>) {
-        let Some(pool) = stage.model.pool() else {
+        let Some(sight) = stage.model.look() else {
             return;
         };
-        let status = pool.status();
-        let now = stage.runtime.now();
-        let Some((what, patience)) = self.wanting(&status) else {
+        let Some((what, excuse)) = self.wanting(&sight, stage) else {
             self.starving.set(None);
-            return;
+            return self.assert_nobody_waits_for_the_hung(&sight, stage);
         };
-        let since = self.starving.get().unwrap_or(now);
+        let since = self.starving.get().unwrap_or(sight.now);
         self.starving.set(Some(since));
-        let failed = pool.statistics().failed_connects > 0;
-        let last_attempt = self.last_attempt.get().filter(|_| failed);
-        let due = last_attempt.map_or(since, |at| (at + patience).max(since));
-        let waited = now - since;
+        let due = match excuse {
+            Excuse::None => since,
+            Excuse::Schedule => self.next_attempt(&sight, stage).max(since),
+        };
         assert!(
-            now <= due + self.slack,
-            "{what}: {status:?}, for {waited:?}"
+            sight.now <= due + self.slack,
+            "{what}: {:?}, for {:?}",
+            sight.status,
+            sight.now - since
         );
     }
 
-    /// What is not as it should be, and for how long the connect schedule may be the reason.
-    fn wanting(&self, status: &Status) -> Option<(&'static str, Duration)> {
+    /// Nobody waits for attempts alone that have been under way for much too long, while there is
+    /// a place for another.
+    fn assert_nobody_waits_for_the_hung(&self, sight: &Sight, stage: &Stage<'_>) {
+        let status = &sight.status;
+        if status.closed || status.waiting == 0 || !self.could_connect(sight) {
+            return;
+        }
+        let (_, last) = self.last_begun.get();
+        let mut due = last + LONGEST_PATIENCE;
+        if !self.settings.fail_fast {
+            due = due.max(self.next_attempt(sight, stage));
+        }
+        let slack = self.slack + 2 * ms(30);
+        assert!(
+            sight.now <= due + slack,
+            "somebody waits for what hangs, beside a free place: {status:?}"
+        );
+    }
+
+    fn could_connect(&self, sight: &Sight) -> bool {
+        let status = &sight.status;
+        let most = self.settings.connect_concurrency.unwrap_or(usize::MAX);
+        status.size < status.max_size && status.connecting < most
+    }
+
+    /// When the schedule demands the next attempt to connect, at the latest: its longest delay after
+    /// the last attempt, or its first, if somebody new has come to wait since.
+    fn next_attempt(&self, sight: &Sight, stage: &Stage<'_>) -> Instant {
+        let Some(last) = self.last_attempt.get() else {
+            return sight.now;
+        };
+        if !sight.outage.is_possible() {
+            return last;
+        }
+        let joined = stage.model.books.borrow().last_joined;
+        let first = self.settings.first_delay();
+        let longest = last + self.settings.longest_delay();
+        match joined.filter(|&at| at > last) {
+            // Attempts whose tasks were lost begin unseen.
+            Some(joined) if self.loses => longest.min(joined + first),
+            Some(_) => {
+                saw("schedule: brought forward");
+                longest.min(last + first)
+            }
+            None => longest,
+        }
+    }
+
+    /// What is not as it should be, and what may be the reason for a while.
+    fn wanting(&self, sight: &Sight, stage: &Stage<'_>) -> Option<(&'static str, Excuse)> {
+        let status = &sight.status;
         if status.closed {
             return None;
         }
         let settings = &self.settings;
         let under_way = status.connecting + status.checking;
-        let most = settings.connect_concurrency.unwrap_or(usize::MAX);
-        let could_connect = status.size < status.max_size && status.connecting < most;
+        let could_connect = self.could_connect(sight);
         let enough_checks = status.checking >= status.waiting;
         let checks = settings.check_policy != CheckPolicy::Never;
         if status.waiting > 0 && status.idle > 0 && !(checks && enough_checks) {
-            return Some(("somebody waits beside an idle connection", Duration::ZERO));
+            return Some(("somebody waits beside an idle connection", Excuse::None));
+        }
+        if status.waiting > 0 && self.has_fit_ones(sight, stage) {
+            return Some(("somebody waits beside a fit connection", Excuse::None));
         }
         if status.waiting > under_way && could_connect {
-            let patience = match settings.fail_fast {
+            let excuse = match settings.fail_fast {
                 // Each attempt is for somebody, who learns how it ended.
-                true => Duration::ZERO,
-                false => settings.longest_delay(),
+                true => Excuse::None,
+                false => Excuse::Schedule,
             };
-            return Some(("somebody waits beside a free place", patience));
+            return Some(("somebody waits beside a free place", excuse));
         }
         let coming = status.idle + status.recycling + under_way.saturating_sub(status.waiting);
         let wanted = settings.min_idle.min(status.max_size);
         if coming < wanted && could_connect && !self.loses {
             let what = "too few are idle, and nobody sees to it";
-            return Some((what, settings.longest_delay()));
+            return Some((what, Excuse::Schedule));
         }
         None
     }
+
+    /// Some of the idle ones need no check, whichever of those that nobody works at are idle.
+    fn has_fit_ones(&self, sight: &Sight, stage: &Stage<'_>) -> bool {
+        let CheckPolicy::IdleFor(age) = self.settings.check_policy else {
+            return false;
+        };
+        // What happened before the clock began did not happen.
+        let before = |time| sight.now.checked_sub(time);
+        let made_since = self.settings.shortest_lifetime().and_then(before);
+        let (at_hand, fit) = stage.world.ledger().at_hand(before(age), made_since);
+        fit + sight.status.idle > at_hand
+    }
+}
+
+/// Why something may be wanting for a while.
+enum Excuse {
+    None,
+    /// While attempts to connect fail, the next one is not due yet.
+    Schedule,
 }

@@ -6,6 +6,9 @@
 //! who goes on, and the model and the ledger are asked whether all is as it must be; at the end,
 //! once everything goes well again, the pool must be as good as new, and then leave nothing behind.
 //!
+//! Beside the number of steps it prints (with `--nocapture`) how often everything happened that can;
+//! if something never does, the default run fails.
+//!
 //! ```text
 //! cargo test --test sim                                                  a few thousand seeds
 //! WATERTIGHT_SEEDS=0..200000 cargo test --profile checked --test sim     many of them
@@ -16,22 +19,31 @@
 // In a test, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+mod alarm;
+mod answers;
 mod conditions;
+mod coverage;
 mod draw;
+mod ending;
+mod fickle;
+mod loans;
 mod model;
+mod outage;
 mod plan;
 mod run;
+mod settings;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod user;
+mod watcher;
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{env, fs};
 
+use coverage::Counts;
 use draw::Draw;
 use plan::Plan;
 use run::{Report, run};
@@ -54,33 +66,58 @@ fn whatever_happens_nothing_leaks_starves_or_hangs() {
         let (first, end) = range.split_once("..").expect("first..end");
         first.parse().expect("a number")..end.parse().expect("a number")
     });
-    let next = AtomicU64::new(seeds.start);
-    let tally = Mutex::new((0, Vec::new()));
-    let try_seeds = || {
-        while tally.lock().unwrap().1.len() < ENOUGH {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let outcome = try_plan(&mut Draw::from_seed(seed));
-            let mut tally = tally.lock().unwrap();
-            match outcome {
-                Ok(steps) => tally.0 += steps,
-                Err(why) => tally.1.push((seed, why)),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(try_seeds);
-        }
-    });
-    let (steps, failures) = tally.into_inner().unwrap();
+    assert!(!seeds.is_empty(), "no seed in {seeds:?}");
+    let Tally {
+        steps,
+        failures,
+        counts,
+    } = try_seeds(&seeds);
     println!("seeds {seeds:?}: {steps} steps");
+    coverage::print(&counts);
     assert!(
         failures.is_empty(),
         "seeds that fail: {failures:#?}\nreplay one with WATERTIGHT_SEED=.. cargo test --test sim"
     );
+    if seeds == SEEDS {
+        coverage::assert_complete(&counts);
+    }
+}
+
+/// What came of many seeds.
+#[derive(Default)]
+struct Tally {
+    steps: usize,
+    failures: Vec<(u64, String)>,
+    counts: Counts,
+}
+
+fn try_seeds(seeds: &Range<u64>) -> Tally {
+    let next = AtomicU64::new(seeds.start);
+    let tally = Mutex::new(Tally::default());
+    let work = || {
+        while tally.lock().unwrap().failures.len() < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let outcome = try_plan(&mut Draw::from_seed(seed));
+            let mut tally = tally.lock().unwrap();
+            match outcome {
+                Ok(steps) => tally.steps += steps,
+                Err(why) => tally.failures.push((seed, why)),
+            }
+        }
+        let counts = &mut tally.lock().unwrap().counts;
+        for (what, count) in coverage::take() {
+            *counts.entry(what).or_default() += count;
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(work);
+        }
+    });
+    tally.into_inner().unwrap()
 }
 
 /// What the fuzzer has found worth keeping, because it got somewhere new.
@@ -105,12 +142,8 @@ fn scripts_in_the_corpus_of_the_fuzzer_pass() {
 fn try_plan(draw: &mut Draw<'_>) -> Result<usize, String> {
     let plan = Plan::draw(draw);
     let report = RefCell::<Report>::default();
-    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, false)));
-    result.map(|()| report.into_inner().steps).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()))
-            .unwrap_or_default()
-    })
+    alarm::watch(|| run(&plan, &report, false))?;
+    Ok(report.into_inner().steps)
 }
 
 /// Runs one plan, and prints it and all that happens.
@@ -118,9 +151,9 @@ fn replay(draw: &mut Draw<'_>) {
     let plan = Plan::draw(draw);
     let report = RefCell::default();
     println!("{plan}");
-    let result = catch_unwind(AssertUnwindSafe(|| run(&plan, &report, true)));
+    let result = alarm::watch(|| run(&plan, &report, true));
     for line in &report.borrow().trace {
         println!("{line}");
     }
-    assert!(result.is_ok(), "it fails");
+    assert_eq!(result, Ok(()), "it fails");
 }

@@ -3,57 +3,86 @@
 //! It keeps its own queue of those who wait, in the order in which they came. The pool says how
 //! many of them it still counts as waiting; since it serves from the front, the others are the
 //! first ones, which is how the model knows when each was served, whether or not he has looked.
+//! Whether an answer is the right one is for [`answers`](crate::answers) to say.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use watertight::{AcquireError, CheckPolicy, Pool, Statistics, Timer, VirtualRuntime, WeakPool};
+use watertight::{Pool, Status, Timer, VirtualRuntime, WeakPool};
 
-use crate::plan::{Plan, Settings};
+use crate::answers::Tally;
+use crate::coverage::saw;
+use crate::outage::Outage;
+use crate::plan::Plan;
+use crate::settings::Settings;
 use crate::support::{Acquired, Scripted};
 
 pub(crate) struct Model {
     runtime: VirtualRuntime,
     pool: WeakPool<Scripted>,
-    settings: Settings,
-    loses_tasks: bool,
-    books: RefCell<Books>,
+    pub(crate) settings: Settings,
+    pub(crate) loses_tasks: bool,
+    /// How late the pool's idea of the time may be.
+    pub(crate) lateness: Duration,
+    pub(crate) books: RefCell<Books>,
+    outage: Cell<Outage>,
 }
 
 #[derive(Default)]
-struct Books {
-    queue: Vec<Waiter>,
+pub(crate) struct Books {
+    pub(crate) queue: Vec<Waiter>,
     tickets: u64,
-    closed_at: Option<Instant>,
+    pub(crate) last_joined: Option<Instant>,
+    pub(crate) closed_at: Option<Instant>,
     most_places: usize,
-    tally: Tally,
+    pub(crate) tally: Tally,
 }
 
 /// Somebody who has joined the queue and has not learned how it ended.
-struct Waiter {
+pub(crate) struct Waiter {
     ticket: u64,
-    deadline: Instant,
-    served_at: Option<Instant>,
+    pub(crate) since: Instant,
+    pub(crate) deadline: Instant,
+    /// How many attempts to connect had failed when it came.
+    pub(crate) failed_before: u64,
+    pub(crate) served: Option<Served>,
     /// Nobody will ever poll it.
     forgotten: bool,
 }
 
-/// What the statistics should say.
-#[derive(Default)]
-struct Tally {
-    acquires: u64,
-    waits: u64,
-    timeouts: u64,
-    cancellations: u64,
-    /// Those who were served, in time or late, and went away without having looked. It may have been
-    /// a connection, a time-out or another error.
-    unseen: u64,
-    /// Those who were answered at once, and may have joined the queue all the same: to be given one
-    /// that was fit while another is checked, or to do what a task should have done that was lost.
-    quick: u64,
+/// How things stood when somebody was served.
+#[derive(Clone, Copy)]
+pub(crate) struct Served {
+    pub(crate) at: Instant,
+    /// Connections that were there, lent ones included.
+    pub(crate) live: usize,
+}
+
+/// A pool at one instant.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight {
+    pub(crate) now: Instant,
+    pub(crate) status: Status,
+    pub(crate) outage: Outage,
+}
+
+impl Sight {
+    pub(crate) fn served(&self) -> Served {
+        let Status {
+            idle,
+            in_use,
+            checking,
+            recycling,
+            ..
+        } = self.status;
+        Served {
+            at: self.now,
+            live: idle + in_use + checking + recycling,
+        }
+    }
 }
 
 impl Model {
@@ -63,7 +92,9 @@ impl Model {
             pool,
             settings: plan.settings.clone(),
             loses_tasks: plan.mischief.loses,
+            lateness: plan.mischief.lateness(),
             books: RefCell::default(),
+            outage: Cell::default(),
         }
     }
 
@@ -93,45 +124,70 @@ impl Model {
         std::mem::take(&mut self.books.borrow_mut().most_places)
     }
 
-    /// What `try_acquire` gave.
-    pub(crate) fn tried(&self, lent: bool, waiting_before: usize) {
-        assert!(!lent || waiting_before == 0, "a newcomer overtook");
-        self.books.borrow_mut().tally.acquires += u64::from(lent);
-    }
-
     /// The pool is about to close.
     pub(crate) fn closing(&self) {
-        let now = self.runtime.now();
+        let now = self.now();
         self.books.borrow_mut().closed_at.get_or_insert(now);
     }
 
-    /// How many wait, as the pool sees it. None, if it has ended.
-    pub(crate) fn waiting(&self) -> usize {
-        self.pool.upgrade().map_or(0, |pool| pool.status().waiting)
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
     }
 
-    /// Notes who has been served since the last look. To be called at every step.
-    pub(crate) fn look(&self) {
-        let now = self.runtime.now();
-        let waiting = self.waiting();
+    pub(crate) fn pool(&self) -> Option<Pool<Scripted>> {
+        self.pool.upgrade()
+    }
+
+    /// Notes who has been served since the last look, and what has become of attempts to connect.
+    /// To be called at every step. `None` if the pool has ended.
+    pub(crate) fn look(&self) -> Option<Sight> {
+        let pool = self.pool();
+        let sight = pool.map(|pool| self.see(&pool));
+        let waiting = sight.map_or(0, |sight| sight.status.waiting);
         let mut books = self.books.borrow_mut();
         let served = books.queue.len().checked_sub(waiting);
         let served = served.expect("more wait than have joined");
+        let how = sight.map_or_else(|| self.at_the_end(), |sight| sight.served());
         for (place, waiter) in books.queue.iter_mut().enumerate() {
             if place < served {
-                waiter.served_at.get_or_insert(now);
+                waiter.served.get_or_insert(how);
             } else {
                 assert!(
-                    waiter.served_at.is_none(),
+                    waiter.served.is_none(),
                     "somebody was served out of turn, or is waiting again"
                 );
             }
+        }
+        sight
+    }
+
+    /// [`look`](Model::look), by somebody who has a handle.
+    pub(crate) fn look_at_it(&self) -> Sight {
+        self.look().expect("somebody has a handle")
+    }
+
+    fn see(&self, pool: &Pool<Scripted>) -> Sight {
+        let (status, statistics) = (pool.status(), pool.statistics());
+        let mut outage = self.outage.get();
+        outage.look(&status, &statistics);
+        self.outage.set(outage);
+        Sight {
+            now: self.now(),
+            status,
+            outage,
+        }
+    }
+
+    fn at_the_end(&self) -> Served {
+        Served {
+            at: self.now(),
+            live: 0,
         }
     }
 
     /// Nothing can run without time passing: nobody whose time is over may still be waiting.
     pub(crate) fn assert_nobody_is_late(&self) {
-        let now = self.runtime.now();
+        let now = self.now();
         for waiter in &self.books.borrow().queue {
             assert!(
                 waiter.forgotten || waiter.deadline > now,
@@ -139,22 +195,25 @@ impl Model {
                 waiter.ticket
             );
             assert!(
-                waiter.forgotten || waiter.served_at.is_none(),
+                waiter.forgotten || waiter.served.is_none(),
                 "ticket {} was served and not woken",
                 waiter.ticket
             );
         }
     }
 
-    fn join(&self, deadline: Instant) -> u64 {
+    fn join(&self, patience: Duration, before: &Sight) -> u64 {
         let mut books = self.books.borrow_mut();
         books.tickets += 1;
         books.tally.waits += 1;
+        books.last_joined = Some(before.now);
         let ticket = books.tickets;
         books.queue.push(Waiter {
             ticket,
-            deadline,
-            served_at: None,
+            since: before.now,
+            deadline: before.now + patience,
+            failed_before: before.outage.failed(),
+            served: None,
             forgotten: false,
         });
         ticket
@@ -166,125 +225,41 @@ impl Model {
         waiter.expect("it waits").forgotten = true;
     }
 
-    /// A waiter leaves the queue. Returns it, and how many came before it and are still there.
-    fn leave(&self, ticket: u64) -> (Waiter, usize) {
+    /// A waiter leaves the queue. Returns it, and those who came before it and are still there.
+    fn leave(&self, ticket: u64) -> (Waiter, Ahead) {
         let mut books = self.books.borrow_mut();
         let place = books.queue.iter().position(|w| w.ticket == ticket);
         let place = place.expect("it waits");
-        (books.queue.remove(place), place)
-    }
-
-    /// A call that waited has come to its end.
-    fn ended(&self, ticket: u64, result: &Acquired) {
-        let now = self.runtime.now();
-        let (waiter, before) = self.leave(ticket);
-        let served_before = self.books.borrow().queue.len() - self.waiting();
-        let served_at = waiter.served_at.unwrap_or(now);
-        let closed_at = self.books.borrow().closed_at;
-        match result {
-            Ok(_) => {
-                assert!(served_at < waiter.deadline, "served after the deadline");
-                assert!(served_before >= before, "served before somebody else");
-                let in_time = closed_at.is_none_or(|closed| served_at <= closed);
-                assert!(in_time, "served by a closed pool");
-                self.books.borrow_mut().tally.acquires += 1;
-            }
-            Err(AcquireError::TimedOut { .. }) => {
-                assert!(now >= waiter.deadline, "timed out too early");
-                let unserved = waiter.served_at.is_none_or(|at| at >= waiter.deadline);
-                assert!(unserved, "served, but told that it timed out");
-                self.books.borrow_mut().tally.timeouts += 1;
-            }
-            Err(AcquireError::Closed) => {
-                assert!(self.is_closed(), "told that an open pool is closed");
-            }
-            Err(AcquireError::Connect(_)) => {
-                assert!(served_before >= before, "failed before somebody else");
-            }
-            Err(other) => panic!("an error that is not offered: {other}"),
-        }
-    }
-
-    /// A call that did not wait has come to its end.
-    fn answered(&self, result: &Acquired, waiting_before: usize) {
-        let mut books = self.books.borrow_mut();
-        books.tally.quick += 1;
-        match result {
-            Ok(_) => {
-                let waiting = if self.loses_tasks {
-                    self.waiting()
-                } else {
-                    waiting_before
-                };
-                assert_eq!(waiting, 0, "a newcomer overtook");
-                assert!(books.closed_at.is_none(), "lent by a closed pool");
-                books.tally.acquires += 1;
-            }
-            Err(AcquireError::TimedOut { .. }) => books.tally.timeouts += 1,
-            Err(AcquireError::Closed) => assert!(self.is_closed(), "told that it is closed"),
-            Err(AcquireError::Connect(_)) if self.loses_tasks => {}
-            Err(other) => panic!("an answer that needs waiting: {other}"),
-        }
+        let waiting = books.queue[..place].iter().filter(|w| w.served.is_none());
+        let ahead = Ahead {
+            all: place,
+            waiting: waiting.count(),
+        };
+        (books.queue.remove(place), ahead)
     }
 
     /// A call that waited was dropped.
     fn dropped(&self, ticket: u64) {
         let (waiter, _) = self.leave(ticket);
         let tally = &mut self.books.borrow_mut().tally;
-        match waiter.served_at {
-            None => tally.cancellations += 1,
-            Some(_) => tally.unseen += 1,
+        match waiter.served {
+            None => {
+                tally.cancellations += 1;
+                saw("waiter: gone before it was served");
+            }
+            Some(_) => {
+                tally.unseen += 1;
+                saw("waiter: gone before it looked");
+            }
         }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.pool.upgrade().is_none_or(|pool| pool.is_closed())
-    }
-
-    /// Compares the history of a pool that nobody uses any more.
-    pub(crate) fn compare(&self, pool: &Pool<Scripted>) {
-        let Statistics {
-            acquires,
-            waits,
-            cancellations,
-            timeouts,
-            ..
-        } = pool.statistics();
-        let books = self.books.borrow();
-        let tally = &books.tally;
-        assert!(books.queue.is_empty(), "somebody is still waiting");
-        assert_eq!(acquires, tally.acquires, "acquires");
-        let quick = match self.settings.check_policy {
-            CheckPolicy::IdleFor(_) => tally.quick,
-            _ if self.loses_tasks => tally.quick,
-            _ => 0,
-        };
-        assert_between(waits, tally.waits, quick, "waits");
-        assert_between(timeouts.total(), tally.timeouts, tally.unseen, "time-outs");
-        assert_between(
-            cancellations,
-            tally.cancellations,
-            tally.unseen,
-            "cancelled",
-        );
-    }
-
-    pub(crate) fn pool(&self) -> Option<Pool<Scripted>> {
-        self.pool.upgrade()
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
     }
 }
 
-#[track_caller]
-fn assert_between(number: u64, least: u64, slack: u64, what: &str) {
-    let most = least + slack;
-    assert!(
-        (least..=most).contains(&number),
-        "{what}: {number}, not {least} to {most}"
-    );
+/// How many came before somebody and have not learned yet how it ended for them.
+pub(crate) struct Ahead {
+    pub(crate) all: usize,
+    /// Those who have not been served either.
+    pub(crate) waiting: usize,
 }
 
 /// A call to acquire, watched by the model.
@@ -311,18 +286,17 @@ impl Future for Watched<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
         let this = &mut *self;
         let model = this.model;
-        model.look();
-        let waiting_before = model.waiting();
+        let before = model.look_at_it();
         let acquire = this.acquire.as_mut().expect("it is not dropped");
         let poll = acquire.as_mut().poll(cx);
         match (&poll, this.ticket) {
-            (Poll::Pending, None) => {
-                let deadline = model.runtime.now() + this.patience;
-                this.ticket = Some(model.join(deadline));
-            }
+            (Poll::Pending, None) => this.ticket = Some(model.join(this.patience, &before)),
             (Poll::Pending, Some(_)) => {}
-            (Poll::Ready(result), None) => model.answered(result, waiting_before),
-            (Poll::Ready(result), Some(ticket)) => model.ended(ticket, result),
+            (Poll::Ready(result), None) => model.answered(this.patience, result, &before),
+            (Poll::Ready(result), Some(ticket)) => {
+                let (waiter, ahead) = model.leave(ticket);
+                model.ended(&waiter, &ahead, result, &before);
+            }
         }
         this.over = poll.is_ready();
         model.look();
@@ -332,7 +306,7 @@ impl Future for Watched<'_> {
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        if self.over {
+        if self.over || std::thread::panicking() {
             return;
         }
         if let Some(ticket) = self.ticket {

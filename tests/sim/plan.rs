@@ -3,15 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use watertight::{Backoff, Builder, CheckPolicy, ConnectPolicy, Faults, IdleOrder, Manager};
+use watertight::Faults;
 
 use crate::draw::Draw;
+use crate::settings::Settings;
 use crate::support::{Step, err, hang, ok, panics, permanent};
 
 /// Milliseconds.
 pub(crate) type Ms = u64;
 
-pub(crate) fn ms(milliseconds: Ms) -> Duration {
+pub(crate) const fn ms(milliseconds: Ms) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
@@ -26,88 +27,6 @@ pub(crate) struct Plan {
     /// The pool ends with the last user, not with the run.
     pub(crate) lone: bool,
     pub(crate) users: Vec<Vec<Op>>,
-}
-
-/// The pool's settings, but those that never matter here.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) max_size: usize,
-    pub(crate) min_idle: usize,
-    pub(crate) max_idle: Option<usize>,
-    pub(crate) connect_concurrency: Option<usize>,
-    return_queue: Option<usize>,
-    pub(crate) limit: Ms,
-    pub(crate) idle_timeout: Option<Ms>,
-    pub(crate) max_lifetime: Option<Ms>,
-    jitter: bool,
-    pub(crate) max_uses: Option<u64>,
-    pub(crate) check_policy: CheckPolicy,
-    idle_order: IdleOrder,
-    pub(crate) fail_fast: bool,
-}
-
-/// The schedule of attempts to connect while they fail.
-const FIRST_DELAY: Ms = 5;
-const LONGEST_DELAY: Ms = 60;
-
-impl Settings {
-    fn draw(draw: &mut Draw<'_>) -> Self {
-        let max_size = draw.within(1..=4);
-        let min_idle = draw.one_of(&[0, 0, 1, 2]).min(max_size);
-        Settings {
-            max_size,
-            min_idle,
-            max_idle: draw.one_of(&[None, None, None, Some(min_idle), Some(max_size)]),
-            connect_concurrency: draw.one_of(&[None, None, Some(1), Some(2)]),
-            return_queue: draw.one_of(&[None, None, Some(1)]),
-            limit: draw.one_of(&[40, 20, 100]),
-            idle_timeout: draw.one_of(&[None, None, Some(30), Some(200)]),
-            max_lifetime: draw.one_of(&[None, None, Some(25), Some(150)]),
-            jitter: draw.percent(50),
-            max_uses: draw.one_of(&[None, None, None, Some(1), Some(3)]),
-            check_policy: draw.one_of(&[
-                CheckPolicy::Never,
-                CheckPolicy::Always,
-                CheckPolicy::IdleFor(ms(20)),
-            ]),
-            idle_order: draw.one_of(&[IdleOrder::Lifo, IdleOrder::Fifo]),
-            fail_fast: draw.percent(25),
-        }
-    }
-
-    /// How long a schedule may put the next attempt to connect off that nobody waits for.
-    pub(crate) fn longest_delay(&self) -> Duration {
-        match self.fail_fast {
-            true => Backoff::default().cap(),
-            false => ms(LONGEST_DELAY),
-        }
-    }
-
-    pub(crate) fn apply<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
-        let backoff = Backoff::new(ms(FIRST_DELAY), ms(LONGEST_DELAY));
-        let limit = ms(self.limit);
-        builder
-            .max_size(self.max_size)
-            .min_idle(self.min_idle)
-            .max_idle(self.max_idle)
-            .connect_concurrency(self.connect_concurrency)
-            .return_queue(self.return_queue)
-            .acquire_timeout(limit * 4)
-            .connect_timeout(limit)
-            .check_timeout(limit)
-            .recycle_timeout(limit)
-            .close_timeout(limit)
-            .idle_timeout(self.idle_timeout.map(ms))
-            .max_lifetime(self.max_lifetime.map(ms))
-            .lifetime_jitter(if self.jitter { 0.3 } else { 0.0 })
-            .max_uses(self.max_uses)
-            .check_policy(self.check_policy)
-            .idle_order(self.idle_order)
-            .connect_policy(match self.fail_fast {
-                true => ConnectPolicy::FailFast,
-                false => ConnectPolicy::Retry(backoff),
-            })
-    }
 }
 
 /// What the runtime does to the pool, and to its users.
@@ -128,6 +47,11 @@ pub(crate) struct Mischief {
 }
 
 impl Mischief {
+    /// How late something may be seen to, stalls included.
+    pub(crate) fn lateness(&self) -> Duration {
+        ms(self.late) + ms(if self.stalls > 0 { 30 } else { 0 })
+    }
+
     fn draw(draw: &mut Draw<'_>) -> Self {
         let late = draw.one_of(&[0, 0, 0, 3, 30]);
         let loses = draw.percent(30);
@@ -187,9 +111,13 @@ impl Moods {
 }
 
 impl Mood {
-    /// How one call goes.
-    pub(crate) fn step(self, rng: &mut fastrand::Rng) -> Step {
+    /// How one call goes. One that hangs is left to its limit, if there is one.
+    pub(crate) fn step(self, settings: &Settings, rng: &mut fastrand::Rng) -> Step {
         let delay = ms(rng.u64(..20));
+        let hang = || match settings.limit {
+            Some(_) => hang(),
+            None => err().after(settings.longest_call()),
+        };
         match (self, rng.u8(..20)) {
             (Mood::Prompt, _) => ok(),
             (Mood::Steady, 0) => err(),
@@ -215,12 +143,22 @@ pub(crate) enum Op {
         hold: Ms,
         end: End,
     },
+    /// Some are taken together, and come back one after the other.
+    Several {
+        gap: Ms,
+    },
     TryAcquire {
         hold: Ms,
         end: End,
     },
     /// The future of an acquire is polled once, then neither polled nor dropped.
     ForgetWaiting,
+    /// Looks at what is idle, and takes the next.
+    PickIdle,
+    /// The pool's, with all its tasks. After a while there is another.
+    RuntimeDies(Ms),
+    /// The pool's runtime takes no tasks for a while, but keeps those that it has.
+    RuntimeRefuses(Ms),
     Sleep(Ms),
     Resize(usize),
     Retain(Keep),
@@ -244,6 +182,8 @@ pub(crate) enum End {
     Drop,
     Dirty,
     Broken,
+    /// It comes back clean, and its destructor will panic.
+    Rigged,
     Discard,
     Detach,
     Release {
@@ -309,11 +249,14 @@ impl fmt::Display for Plan {
 impl Op {
     fn draw(draw: &mut Draw<'_>, tasks_are_lost: bool) -> Self {
         match draw.below(40) {
-            0..=21 => Op::Acquire {
+            0..=19 => Op::Acquire {
                 patience: draw.one_of(&[None, None, Some(0), Some(1), Some(10), Some(80)]),
                 cancel: Cancel::draw(draw, 20),
                 hold: draw.one_of(&[0, 1, 5, 40]),
                 end: End::draw(draw),
+            },
+            20..=21 => Op::Several {
+                gap: draw.one_of(&[0, 8, 15]),
             },
             22..=24 => Op::TryAcquire {
                 hold: draw.one_of(&[0, 1, 5, 40]),
@@ -321,7 +264,10 @@ impl Op {
             },
             // A waiter that is never polled cannot see to what a lost task left undone.
             25 if !tasks_are_lost => Op::ForgetWaiting,
-            25..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
+            25 if draw.percent(50) => Op::RuntimeDies(draw.one_of(&[0, 3, 40, 500])),
+            25 => Op::RuntimeRefuses(draw.one_of(&[0, 3, 40, 500])),
+            26 => Op::PickIdle,
+            27..=28 => Op::Sleep(draw.one_of(&[1, 4, 25, 300])),
             29..=30 => Op::Resize(draw.within(0..=5)),
             31 => Op::Retain(draw.one_of(&[Keep::All, Keep::None, Keep::Even, Keep::Panic])),
             32..=33 => Op::Adopt,
@@ -349,7 +295,8 @@ impl Cancel {
 impl End {
     fn draw(draw: &mut Draw<'_>) -> Self {
         match draw.below(24) {
-            0..=8 => End::Drop,
+            0..=6 => End::Drop,
+            7..=8 => End::Rigged,
             9..=12 => End::Dirty,
             13..=14 => End::Broken,
             15..=16 => End::Discard,

@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use watertight::{Pool, VirtualRuntime};
+use watertight::{Timer, VirtualRuntime};
 
 use crate::conditions::Conditions;
+use crate::coverage::saw;
+use crate::ending::Ending;
+use crate::fickle::Fickle;
 use crate::model::Model;
 use crate::plan::{Mischief, Moods, Plan, ms};
-use crate::support::{LawPool, Scripted, World};
+use crate::support::World;
 use crate::user::Stage;
+use crate::watcher::Watcher;
 
 /// No plan takes that long.
-const LONGEST: Duration = Duration::from_secs(100);
+const LONGEST: Duration = Duration::from_secs(1_000);
 
 /// What came of a run.
 #[derive(Debug, Default)]
@@ -33,13 +37,21 @@ pub(crate) struct Report {
 /// Panics when something is not as it must be. What happened until then is in `report`.
 pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
     let runtime = VirtualRuntime::seeded(plan.chance);
-    let faulty = runtime.with_faults(plan.mischief.faults);
-    World::by_hand_on(faulty, |world, _| {
+    let own = Fickle::new(&runtime, plan.mischief.faults);
+    World::by_hand_on(runtime.clone(), |world, _| {
         let mut chance = fastrand::Rng::with_seed(plan.chance);
-        set_moods(world, plan.moods, &mut chance);
+        set_moods(world, plan, &mut chance);
+        let watcher = plan.settings.observer.map(Watcher::new);
+        let configure = |builder| {
+            let builder = plan.settings.apply(builder).runtime(own.clone());
+            match &watcher {
+                Some(watcher) => builder.observer(watcher.clone()),
+                None => builder,
+            }
+        };
         let pool = match plan.lone {
-            true => world.lone_pool(|builder| plan.settings.apply(builder)),
-            false => world.pool(|builder| plan.settings.apply(builder)),
+            true => world.lone_pool(configure),
+            false => world.pool(configure),
         };
         let weak = pool.downgrade();
         let model = Model::new(runtime.clone(), weak.clone(), plan);
@@ -50,6 +62,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
             chance: RefCell::new(chance.fork()),
             leaked: RefCell::default(),
             forgotten: RefCell::default(),
+            stalls: plan.mischief.stalls > 0,
             trace: traced.then_some(report),
         };
         let users = plan.users.iter().enumerate().map(|(name, ops)| User {
@@ -61,26 +74,32 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
             users: users.collect(),
             chance,
             mischief: &plan.mischief,
-            conditions: Conditions::new(plan),
+            conditions: Conditions::new(plan, runtime.now()),
             report,
         };
         drop(pool);
         play.play_out();
         drop(play);
-        after(&stage, weak.upgrade(), plan);
+        let ending = Ending {
+            stage: &stage,
+            plan,
+            own: &own,
+            watcher: watcher.as_ref(),
+        };
+        ending.play(weak.upgrade());
         // Tasks that end now may be late.
         runtime.advance(ms(3 * plan.mischief.late));
     });
 }
 
-fn set_moods(world: &World, moods: Moods, chance: &mut fastrand::Rng) {
+fn set_moods(world: &World, plan: &Plan, chance: &mut fastrand::Rng) {
     let Moods {
         connect,
         check,
         inspect,
         recycle,
         close,
-    } = moods;
+    } = plan.moods;
     for (script, mood) in [
         (world.connects(), connect),
         (world.checks(), check),
@@ -88,7 +107,7 @@ fn set_moods(world: &World, moods: Moods, chance: &mut fastrand::Rng) {
         (world.recycles(), recycle),
         (world.closes(), close),
     ] {
-        script.next((0..40).map(|_| mood.step(chance)));
+        script.next((0..40).map(|_| mood.step(&plan.settings, chance)));
     }
 }
 
@@ -145,6 +164,7 @@ impl Play<'_, '_> {
         if self.happens(self.mischief.stalls) {
             let time = ms(self.chance.u64(1..30));
             self.stage.note(|| format!("nobody runs for {time:?}"));
+            saw("mischief: a stall");
             self.stage.runtime.stall(time);
         }
         let ready: Vec<usize> = (0..self.users.len())
@@ -164,10 +184,14 @@ impl Play<'_, '_> {
     fn poll(&mut self, user: usize) {
         if self.happens(self.mischief.aborts) {
             self.stage.note(|| format!("user {user}: is aborted"));
+            saw("mischief: a user aborted");
             self.users[user].life = None;
             return;
         }
         let in_vain = self.happens(self.mischief.vain_polls);
+        if in_vain {
+            saw("mischief: a poll in vain");
+        }
         let user = &mut self.users[user];
         user.alarm = Arc::new(Alarm(AtomicBool::new(in_vain)));
         let waker = Waker::from(Arc::clone(&user.alarm));
@@ -187,76 +211,5 @@ impl Play<'_, '_> {
 impl User<'_> {
     fn is_ready(&self) -> bool {
         self.life.is_some() && self.alarm.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The users are gone. Once all goes well again, the pool must be as good as new.
-fn after(stage: &Stage<'_>, pool: Option<Pool<Scripted>>, plan: &Plan) {
-    let (world, runtime) = (stage.world, stage.runtime);
-    stage.note(|| "all is well again".into());
-    for script in [
-        world.connects(),
-        world.checks(),
-        world.inspects(),
-        world.recycles(),
-        world.closes(),
-    ] {
-        script.forget();
-    }
-    // Longer than any limit, any delay, and the patience of those who were forgotten.
-    let settings = &plan.settings;
-    runtime.advance(ms(5 * settings.limit + 3 * plan.mischief.late) + settings.longest_delay());
-    stage.model.look();
-    let Some(pool) = pool else {
-        stage.forgotten.borrow_mut().clear();
-        stage.leaked.borrow_mut().clear();
-        return;
-    };
-    let pool = LawPool::of(pool, world);
-    if !pool.is_closed() {
-        has_recovered(&pool, plan);
-        has_its_full_capacity(stage, &pool);
-    }
-    stage.forgotten.borrow_mut().clear();
-    stage.model.compare(&pool);
-    let leaked = stage.leaked.borrow().len();
-    let left = runtime.block_on(pool.close_within(ms(4 * plan.settings.limit)));
-    assert_eq!(
-        left, leaked,
-        "places are taken, but not by those who leaked"
-    );
-    stage.leaked.borrow_mut().clear();
-}
-
-/// Without anybody asking.
-fn has_recovered(pool: &LawPool, plan: &Plan) {
-    if plan.mischief.loses {
-        // There may be no keeper, and then nobody to see to it.
-        return;
-    }
-    let status = pool.status();
-    let wanted = plan
-        .settings
-        .min_idle
-        .min(status.max_size.saturating_sub(status.in_use));
-    assert!(status.idle >= wanted, "not refilled: {status:?}");
-}
-
-fn has_its_full_capacity(stage: &Stage<'_>, pool: &LawPool) {
-    let status = pool.status();
-    let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
-    assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
-    let most = status.max_size.saturating_sub(status.in_use);
-    let patience = Duration::from_secs(30);
-    let held = stage.runtime.block_on(async {
-        let mut held = Vec::new();
-        for _ in 0..most {
-            let acquire = pool.acquire_timeout(patience);
-            held.push(stage.model.watch(patience, acquire).await);
-        }
-        held
-    });
-    for (place, conn) in held.iter().enumerate() {
-        assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
     }
 }

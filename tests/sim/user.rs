@@ -7,8 +7,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use futures_lite::future::or;
-use watertight::{Condition, PooledConnection, VirtualRuntime};
+use watertight::{Condition, IdleOrder, PooledConnection, VirtualRuntime};
 
+use crate::coverage::{saw, saw_variant};
 use crate::model::{Model, Watched};
 use crate::plan::{Cancel, End, Keep, Mood, Ms, Op, ms};
 use crate::run::Report;
@@ -24,12 +25,14 @@ pub(crate) struct Stage<'a> {
     pub(crate) leaked: RefCell<Vec<Lent>>,
     /// Waiters that are neither polled nor dropped.
     pub(crate) forgotten: RefCell<Vec<Watched<'a>>>,
+    /// Users may come late.
+    pub(crate) stalls: bool,
     /// What has happened, if somebody wants to read it.
     pub(crate) trace: Option<&'a RefCell<Report>>,
 }
 
 /// Longer than anything that ends.
-const FOR_EVER: Ms = 10_000;
+const FOR_EVER: Ms = 60_000;
 
 impl<'a> Stage<'a> {
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
@@ -49,6 +52,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn act(&self, name: usize, pool: &LawPool, op: &Op) {
+        saw_variant("op", op);
         match *op {
             Op::Acquire {
                 patience,
@@ -61,26 +65,45 @@ impl<'a> Stage<'a> {
                     self.use_up(conn, hold, end).await;
                 }
             }
+            Op::Several { gap } => self.use_several(pool, gap).await,
             Op::TryAcquire { hold, end } => {
-                self.model.look();
-                let waiting = self.model.waiting();
+                let before = self.model.look_at_it();
                 let conn = pool.try_acquire();
-                self.model.tried(conn.is_some(), waiting);
+                self.model.tried(conn.as_ref(), &before);
                 if let Some(conn) = conn {
                     self.note(|| format!("user {name}: has {}", conn.id()));
                     self.use_up(conn, hold, end).await;
                 }
             }
             Op::ForgetWaiting => self.forget_waiting(pool).await,
+            Op::PickIdle => self.pick_idle(pool),
+            Op::RuntimeDies(time) => {
+                self.runtime.kill();
+                self.sleep(time).await;
+                self.runtime.drop_spawned(false);
+            }
+            Op::RuntimeRefuses(time) => {
+                self.runtime.drop_spawned(true);
+                self.sleep(time).await;
+                self.runtime.drop_spawned(false);
+            }
             Op::Sleep(time) => self.sleep(time).await,
             Op::Resize(size) => {
                 self.model.resizing(size);
                 pool.resize(size);
             }
-            Op::Retain(keep) => retain(pool, keep),
-            Op::Adopt => drop(pool.adopt(self.world.connection_from_elsewhere())),
+            Op::Retain(keep) => retain(pool, self.world, keep),
+            Op::Adopt => {
+                let before = self.model.look_at_it();
+                let adopted = pool.adopt(self.world.connection_from_elsewhere());
+                self.model.adopted(adopted.is_ok(), &before);
+            }
             Op::Fill(cancel) => {
-                let _ = self.finish("fill", cancel, pool.fill()).await;
+                let before = self.model.look_at_it();
+                let fill = self.finish("fill", cancel, async {
+                    self.model.filled(pool.fill().await, &before);
+                });
+                fill.await;
             }
             Op::ServerGoes(mood) => self.server_goes(mood),
             Op::Close(cancel) => {
@@ -88,6 +111,7 @@ impl<'a> Stage<'a> {
                 let closing = pool.close();
                 let closed = async {
                     closing.await;
+                    assert_eq!(pool.status().size, 0, "closed, it says");
                     true
                 };
                 let given_up = async {
@@ -102,7 +126,18 @@ impl<'a> Stage<'a> {
             }
             Op::CloseWithin(grace) => {
                 self.model.closing();
-                pool.close_within(ms(grace)).await;
+                let begun = self.runtime.elapsed();
+                let left = pool.close_within(ms(grace)).await;
+                assert_eq!(left, pool.status().size, "left after closing");
+                saw(if left == 0 {
+                    "close_within: all"
+                } else {
+                    "close_within: some are left"
+                });
+                let took = self.runtime.elapsed() - begun;
+                assert!(left == 0 || took >= ms(grace), "gave up after {took:?}");
+                let in_time = took <= ms(grace) || self.stalls;
+                assert!(in_time, "waited for {took:?}");
             }
         }
     }
@@ -113,21 +148,31 @@ impl<'a> Stage<'a> {
         patience: Option<Ms>,
         cancel: Option<Cancel>,
     ) -> Option<Lent> {
-        let limit = patience.map_or(ms(self.model.settings().limit) * 4, ms);
+        let limit = patience.map_or(self.model.settings.patience(), ms);
         let watched = match patience {
             Some(_) => self.model.watch(limit, pool.acquire_timeout(limit)),
             None => self.model.watch(limit, pool.acquire()),
         };
-        let conn = self.until(cancel, watched).await?.ok()?;
-        if let Some(most) = self.model.settings().max_uses {
-            assert!(conn.metrics().uses() <= most, "lent too often");
+        self.until(cancel, watched).await?.ok()
+    }
+
+    /// Leaves connections of different ages behind, and asks for one of them.
+    async fn use_several(&self, pool: &LawPool, gap: Ms) {
+        const SOME: usize = 3;
+        let mut held = Vec::new();
+        for _ in 0..SOME {
+            held.extend(self.acquire(pool, Some(40), None).await);
         }
-        Some(conn)
+        for conn in held {
+            drop(conn);
+            self.sleep(gap).await;
+        }
+        drop(self.acquire(pool, Some(80), None).await);
     }
 
     async fn forget_waiting(&self, pool: &LawPool) {
         let owned = pool.clone();
-        let limit = ms(self.model.settings().limit) * 4;
+        let limit = self.model.settings.patience();
         let acquire = async move { owned.acquire().await };
         let mut watched = self.model.watch(limit, acquire);
         let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut watched).poll(cx)));
@@ -140,16 +185,51 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// What is lent next is at the end of the idle ones that the order says. Often enough in a row
+    /// for the pool to trust its coarse time.
+    fn pick_idle(&self, pool: &LawPool) {
+        const OFTEN: usize = 8;
+        for _ in 0..OFTEN {
+            let mut idle = Vec::new();
+            pool.retain(|conn, _| {
+                idle.push(conn.id());
+                true
+            });
+            let before = self.model.look_at_it();
+            let picked = pool.try_acquire();
+            self.model.tried(picked.as_ref(), &before);
+            let settings = &self.model.settings;
+            // Those that are too old are passed over.
+            let (Some(picked), None) = (picked, settings.max_lifetime) else {
+                return;
+            };
+            let next = match settings.idle_order {
+                IdleOrder::Fifo => idle.first(),
+                _ => idle.last(),
+            };
+            assert_eq!(Some(&picked.id()), next, "out of order: {idle:?}");
+            if idle.len() < 2 {
+                return;
+            }
+            saw("pick: the next of some");
+        }
+    }
+
     async fn use_up(&self, mut conn: Lent, hold: Ms, end: End) {
         if hold > 0 {
             self.sleep(hold).await;
         }
+        saw_variant("end", &end);
         match end {
             End::Drop => drop(conn),
             End::Dirty => conn.condition = Condition::Dirty,
             End::Broken => conn.condition = Condition::Broken,
             End::Discard => conn.discard(),
-            End::Detach => drop(conn.detach()),
+            End::Rigged => conn.panics_when_dropped = true,
+            End::Detach => {
+                conn.panics_when_dropped = false;
+                drop(conn.detach());
+            }
             End::Release { dirty, cancel } => {
                 if dirty {
                     conn.condition = Condition::Dirty;
@@ -172,7 +252,7 @@ impl<'a> Stage<'a> {
         let connects = self.world.connects();
         connects.forget();
         let mut chance = self.chance.borrow_mut();
-        connects.next((0..20).map(|_| mood.step(&mut chance)));
+        connects.next((0..20).map(|_| mood.step(&self.model.settings, &mut chance)));
     }
 
     async fn sleep(&self, time: Ms) {
@@ -196,6 +276,18 @@ impl<'a> Stage<'a> {
 
     /// Drops a future when its owner loses interest.
     async fn until<T>(&self, cancel: Option<Cancel>, future: impl Future<Output = T>) -> Option<T> {
+        let result = self.until_cancelled(cancel, future).await;
+        if let (Some(cancel), None) = (cancel, &result) {
+            saw_variant("cancelled", &cancel);
+        }
+        result
+    }
+
+    async fn until_cancelled<T>(
+        &self,
+        cancel: Option<Cancel>,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
         match cancel {
             None => Some(future.await),
             Some(Cancel::After(time)) => {
@@ -227,14 +319,39 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn retain(pool: &LawPool, keep: Keep) {
+/// Keeps some of the idle connections. Those that it rejects must not be lent again.
+fn retain(pool: &LawPool, world: &World, keep: Keep) {
+    let mut rejected = 0;
     let retained = catch_unwind(AssertUnwindSafe(|| {
-        pool.retain(|conn, _| match keep {
-            Keep::All => true,
-            Keep::None => false,
-            Keep::Even => conn.id() % 2 == 0,
-            Keep::Panic => resume_unwind(Box::new("as planned")),
+        pool.retain(|conn, _| {
+            let approved = match keep {
+                Keep::All => true,
+                Keep::None | Keep::Panic => false,
+                Keep::Even => conn.id() % 2 == 0,
+            };
+            if !approved {
+                world.ledger().condemn(conn.id());
+                rejected += 1;
+            }
+            if matches!(keep, Keep::Panic) {
+                resume_unwind(Box::new("as planned"));
+            }
+            approved
         })
     }));
-    assert!(retained.is_ok() || matches!(keep, Keep::Panic));
+    match (retained, keep) {
+        (Ok(removed), _) => {
+            assert_eq!(removed, rejected, "removed by retain");
+            saw(if removed > 0 {
+                "retain: some removed"
+            } else {
+                "retain: none removed"
+            });
+        }
+        (Err(_), Keep::Panic) => {
+            assert_eq!(rejected, 1, "it went on after a panic");
+            saw("retain: panicked");
+        }
+        (Err(panic), _) => resume_unwind(panic),
+    }
 }

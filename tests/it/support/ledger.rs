@@ -7,7 +7,10 @@
 mod tests;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use watertight::{Runtime, Timer};
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +31,24 @@ struct Entry {
     at: At,
     /// How often a close of it was begun.
     closes: usize,
-    /// A check or recycling of it did not succeed.
+    /// It must not be lent any more.
     condemned: bool,
+    /// It was checked since it was last lent.
+    checked: bool,
+    made_at: Option<Instant>,
+    /// When it was last known to be fit to be lent: made, brought in, given back clean, or found so.
+    fit_at: Option<Instant>,
     /// It was outside the pool when it was destroyed.
     detached: bool,
+}
+
+/// What spoke for a connection when it was lent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials {
+    /// It was checked since it was lent before.
+    pub(crate) checked: bool,
+    /// When it was last known to be fit.
+    pub(crate) fit_at: Option<Instant>,
 }
 
 /// How many connections are where.
@@ -64,6 +81,23 @@ struct Books {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     books: Mutex<Books>,
+    clock: Clock,
+}
+
+/// The pool's, once there is one.
+#[derive(Default)]
+struct Clock(OnceLock<Arc<dyn Runtime>>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+impl Clock {
+    fn now(&self) -> Option<Instant> {
+        self.0.get().map(|runtime| runtime.now())
+    }
 }
 
 impl Ledger {
@@ -115,6 +149,11 @@ impl Ledger {
         );
     }
 
+    /// From now on, time is told by this.
+    pub(super) fn set_clock(&self, clock: &Arc<dyn Runtime>) {
+        let _ = self.clock.0.set(Arc::clone(clock));
+    }
+
     pub(super) fn manager_made(&self) {
         self.lock().managers += 1;
     }
@@ -145,6 +184,9 @@ impl Ledger {
             at,
             closes: 0,
             condemned: false,
+            checked: false,
+            made_at: self.clock.now(),
+            fit_at: self.clock.now(),
             detached: at == At::Detached,
         });
         books.live += usize::from(at != At::Detached);
@@ -155,7 +197,12 @@ impl Ledger {
     /// The connection moves on. `from` are the states in which that is lawful.
     pub(super) fn pass(&self, id: usize, from: &[At], to: At) {
         let mut books = self.lock();
+        let now = self.clock.now();
         let was = books.change(id, |entry| {
+            if to == At::Pool && matches!(entry.at, At::Holder | At::Detached) {
+                entry.fit_at = now;
+            }
+            entry.checked &= to != At::Holder;
             entry.at = to;
             entry.closes += usize::from(to == At::Closing);
             entry.detached = to == At::Detached;
@@ -164,9 +211,7 @@ impl Ledger {
             books.note(format!("connection {id} went from {:?} to {to:?}", was.at));
         }
         if to == At::Holder && was.condemned {
-            books.note(format!(
-                "connection {id} was lent though its state is unknown"
-            ));
+            books.note(format!("connection {id} was lent though it is condemned"));
         }
         if to == At::Closing && was.closes > 0 {
             books.note(format!("connection {id} was closed twice"));
@@ -178,9 +223,47 @@ impl Ledger {
         self.lock().note_peak();
     }
 
-    /// A check or recycling of the connection did not succeed, or was broken off.
-    pub(super) fn condemn(&self, id: usize) {
+    /// The connection must not be lent any more: a check or recycling of it did not succeed or was
+    /// broken off, or its last holder, `inspect` or `retain` has found against it.
+    pub(crate) fn condemn(&self, id: usize) {
         self.lock().entries[id].condemned = true;
+    }
+
+    /// A check or recycling of the connection has succeeded.
+    pub(super) fn found_fit(&self, id: usize, by: At) {
+        let now = self.clock.now();
+        let entry = &mut self.lock().entries[id];
+        entry.fit_at = now;
+        entry.checked |= by == At::Check;
+    }
+
+    /// What speaks for a connection that is about to be lent.
+    pub(super) fn credentials(&self, id: usize) -> Credentials {
+        let entry = self.lock().entries[id];
+        Credentials {
+            checked: entry.checked,
+            fit_at: entry.fit_at,
+        }
+    }
+
+    /// How many connections are the pool's and not being worked at, idle ones among them, and how
+    /// many of these were fit at the one time and made at the other, or later.
+    pub(crate) fn at_hand(
+        &self,
+        fit_since: Option<Instant>,
+        made_since: Option<Instant>,
+    ) -> (usize, usize) {
+        let books = self.lock();
+        let at_hand = || books.entries.iter().filter(|entry| entry.at == At::Pool);
+        let fit = at_hand().filter(|entry| {
+            !entry.condemned && entry.fit_at >= fit_since && entry.made_at >= made_since
+        });
+        (at_hand().count(), fit.count())
+    }
+
+    /// True if the connection must not be lent any more.
+    pub(crate) fn is_condemned(&self, id: usize) -> bool {
+        self.lock().entries[id].condemned
     }
 
     pub(super) fn destroyed(&self, id: usize) {

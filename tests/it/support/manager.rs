@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime, Timer};
 
-use super::ledger::{At, Ledger};
+use super::ledger::{At, Credentials, Ledger};
 use super::script::{End, Gate, Script};
 
 /// What the scripts of a [`Scripted`] manager call an error.
@@ -147,11 +147,15 @@ impl Manager for Scripted {
     }
 
     fn inspect(&self, conn: &mut Conn) -> Condition {
-        match self.stage.inspects.called(self.now()).end() {
-            End::Ok => conn.condition,
-            End::Err | End::Permanent => Condition::Broken,
-            End::Panic => scripted_panic(),
+        let found = match self.stage.inspects.called(self.now()).end() {
+            End::Ok => Some(conn.condition),
+            End::Err | End::Permanent => Some(Condition::Broken),
+            End::Panic => None,
+        };
+        if matches!(found, None | Some(Condition::Broken)) {
+            self.stage.ledger.condemn(conn.id);
         }
+        found.unwrap_or_else(|| scripted_panic())
     }
 
     async fn recycle(&self, conn: &mut Conn) -> Result<(), Refused> {
@@ -175,6 +179,7 @@ impl Manager for Scripted {
 
     fn attach(&self, runtime: &Arc<dyn Runtime>) {
         let _ = self.runtime.set(Arc::clone(runtime));
+        self.stage.ledger.set_clock(runtime);
     }
 }
 
@@ -205,8 +210,9 @@ struct Doubt<'a> {
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         self.ledger.pass(self.id, &[self.at], At::Pool);
-        if !self.dispelled {
-            self.ledger.condemn(self.id);
+        match self.dispelled {
+            true => self.ledger.found_fit(self.id, self.at),
+            false => self.ledger.condemn(self.id),
         }
     }
 }
@@ -255,12 +261,24 @@ impl Drop for Conn {
 pub(crate) struct Lent {
     // `None` once it is on its way back.
     guard: Option<PooledConnection<Scripted>>,
+    credentials: Credentials,
 }
 
 impl Lent {
     pub(super) fn new(guard: PooledConnection<Scripted>) -> Self {
-        guard.stage.ledger.pass(guard.id, &[At::Pool], At::Holder);
-        Lent { guard: Some(guard) }
+        let ledger = &guard.stage.ledger;
+        let credentials = ledger.credentials(guard.id);
+        ledger.pass(guard.id, &[At::Pool], At::Holder);
+        if guard.condition != Condition::Clean {
+            let (id, condition) = (guard.id, guard.condition);
+            ledger.violation(format!(
+                "connection {id} was lent though it is {condition:?}"
+            ));
+        }
+        Lent {
+            guard: Some(guard),
+            credentials,
+        }
     }
 
     /// Back to the bare guard; the ledger takes it for returned.
@@ -270,7 +288,9 @@ impl Lent {
 
     /// [`PooledConnection::discard`].
     pub(crate) fn discard(mut self) {
-        PooledConnection::discard(self.hand_in(At::Pool));
+        let guard = self.hand_in(At::Pool);
+        guard.stage.ledger.condemn(guard.id);
+        PooledConnection::discard(guard);
     }
 
     /// [`PooledConnection::detach`].
@@ -283,6 +303,11 @@ impl Lent {
         PooledConnection::metrics(self.guard())
     }
 
+    /// What spoke for it when it was lent.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.credentials
+    }
+
     fn guard(&self) -> &PooledConnection<Scripted> {
         self.guard.as_ref().expect("it is still here")
     }
@@ -290,6 +315,9 @@ impl Lent {
     fn hand_in(&mut self, to: At) -> PooledConnection<Scripted> {
         let guard = self.guard.take().expect("it is still here");
         guard.stage.ledger.pass(guard.id, &[At::Holder], to);
+        if std::thread::panicking() || guard.condition == Condition::Broken {
+            guard.stage.ledger.condemn(guard.id);
+        }
         guard
     }
 }

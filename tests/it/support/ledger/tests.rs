@@ -1,11 +1,12 @@
 //! A ledger that noticed nothing would make every test pass.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use futures_lite::future::poll_once;
+use watertight::Condition;
 
 use super::{At, Ledger};
-use crate::support::{World, hang};
+use crate::support::{Lent, World, hang};
 
 /// What the panic says that this ends in.
 fn complaint(run: impl FnOnce()) -> String {
@@ -99,12 +100,51 @@ fn loan_after_the_close_began_is_noticed() {
 
 /// Law L5.
 #[test]
-fn loan_of_a_connection_of_unknown_state_is_noticed() {
+fn loan_of_a_condemned_connection_is_noticed() {
     let ledger = ledger_of(1);
     let doubtful = ledger.made(At::Pool);
     ledger.condemn(doubtful);
     ledger.pass(doubtful, &[At::Pool], At::Holder);
-    assert!(complaint(|| ledger.assert_clean()).contains("its state is unknown"));
+    assert!(complaint(|| ledger.assert_clean()).contains("it is condemned"));
+}
+
+/// Law L5.
+#[test]
+fn loan_of_what_is_dirty_is_noticed() {
+    let complaint = complaint(|| {
+        World::by_hand(|w, runtime| {
+            let pool = w.pool(|b| b.max_size(1));
+            let mut adopted = w.connection_from_elsewhere();
+            adopted.condition = Condition::Dirty;
+            pool.adopt(adopted).unwrap();
+            drop(runtime.block_on(pool.acquire()));
+        });
+    });
+    assert!(complaint.contains("lent though it is Dirty"), "{complaint}");
+}
+
+/// Law L5.
+#[test]
+fn loan_that_ends_badly_condemns_its_connection() {
+    let ends: [fn(Lent); 3] = [
+        Lent::discard,
+        |mut conn| conn.condition = Condition::Broken,
+        |conn| {
+            let panics = AssertUnwindSafe(|| {
+                let _conn = conn;
+                resume_unwind(Box::new("as planned"));
+            });
+            assert!(catch_unwind(panics).is_err());
+        },
+    ];
+    for end in ends {
+        World::by_hand(|w, runtime| {
+            let pool = w.pool(|b| b.max_size(1));
+            let conn = runtime.block_on(pool.acquire()).unwrap();
+            end(conn);
+            assert!(w.ledger().is_condemned(0));
+        });
+    }
 }
 
 /// Law L6.

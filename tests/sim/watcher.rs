@@ -1,0 +1,93 @@
+//! Somebody who watches the pool, and may lose his temper.
+
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use watertight::{Observer, Statistics, event};
+
+use crate::coverage::saw;
+
+/// What an observer does once it has counted an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Temper {
+    Calm,
+    /// It panics at every other event.
+    Panics,
+}
+
+/// Cloning it makes another handle.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    temper: Temper,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    events: u64,
+    connected: u64,
+    failed: u64,
+    acquired: u64,
+    closed: u64,
+}
+
+impl Watcher {
+    pub(crate) fn new(temper: Temper) -> Self {
+        Watcher {
+            temper,
+            seen: Arc::default(),
+        }
+    }
+
+    fn note(&self, count: impl FnOnce(&mut Seen)) {
+        let events = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.events += 1;
+            count(&mut seen);
+            seen.events
+        };
+        if self.temper == Temper::Panics && events % 2 == 0 && !std::thread::panicking() {
+            saw("observer: panics");
+            resume_unwind(Box::new("as planned"));
+        }
+    }
+
+    /// Nothing happens any more: as much has been told as has happened.
+    pub(crate) fn compare(&self, statistics: &Statistics) {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = [seen.connected, seen.failed, seen.acquired, seen.closed];
+        let happened = [
+            statistics.connects,
+            statistics.failed_connects,
+            statistics.acquires,
+            statistics.closes.total(),
+        ];
+        assert_eq!(told, happened, "connected, failed, acquired, closed");
+    }
+}
+
+impl Observer for Watcher {
+    fn connected(&self, _: &event::Connected) {
+        self.note(|seen| seen.connected += 1);
+    }
+
+    fn connect_failed(&self, _: &event::ConnectFailed<'_>) {
+        self.note(|seen| seen.failed += 1);
+    }
+
+    fn acquired(&self, _: &event::Acquired) {
+        self.note(|seen| seen.acquired += 1);
+    }
+
+    fn returned(&self) {
+        self.note(|_| ());
+    }
+
+    fn timed_out(&self, _: &event::TimedOut) {
+        self.note(|_| ());
+    }
+
+    fn closed(&self, _: &event::Closed) {
+        self.note(|seen| seen.closed += 1);
+    }
+}
