@@ -9,6 +9,7 @@
 mod acquire;
 mod attempts;
 mod backoff;
+mod balanced;
 mod bell;
 mod blocking;
 mod builder;
@@ -34,6 +35,9 @@ mod waiters;
 mod work;
 
 pub use backoff::Backoff;
+pub use balanced::{
+    BalancePolicy, Balanced, BalancedConnection, BalancedError, EndpointFailure, EndpointStatus,
+};
 pub use blocking::{Blocking, BlockingConnection, BlockingManager};
 pub use builder::Builder;
 pub use config::{CheckPolicy, ConnectPolicy, IdleOrder};

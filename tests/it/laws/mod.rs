@@ -7,6 +7,7 @@ mod connect;
 mod events;
 mod fairness;
 mod giving_back;
+mod hosts;
 mod interleaving;
 mod lifetime;
 mod lost_tasks;

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use watertight::{Builder, Pool, Runtime, Statistics, Timer, WeakPool};
+use watertight::{Builder, Manager, Pool, Runtime, Statistics, Timer, WeakPool};
 
 use super::Virtual;
 use super::ledger::{At, Ledger};
@@ -94,11 +94,26 @@ impl World {
 
     /// A builder with the manager and the runtime set, for pools that are not to be built.
     pub(crate) fn builder(&self) -> Builder<Scripted> {
-        let builder = Pool::builder(Scripted::new(&self.stage));
+        self.in_scene(Pool::builder(self.manager()))
+    }
+
+    /// A manager of this world's, for a pool that is not. The test looks after that pool itself:
+    /// when it is over, no handle may be left, and nothing may hang.
+    pub(crate) fn manager(&self) -> Scripted {
+        Scripted::new(&self.stage)
+    }
+
+    /// Sets the runtime that pools are to use here.
+    pub(crate) fn in_scene<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
         match self.scene.explicit_runtime() {
             Some(runtime) => builder.runtime(runtime),
             None => builder,
         }
+    }
+
+    /// True in the mode of the sync facade, where to acquire is to block.
+    pub(crate) fn blocks(&self) -> bool {
+        self.scene.blocks()
     }
 
     /// What `connect` does.
