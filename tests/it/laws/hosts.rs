@@ -441,6 +441,8 @@ async fn host_that_is_due_is_tried_by_one_at_a_time(w: World) {
     held.push(slow.await.unwrap());
     w.sleep(5000).await;
     assert_eq!(h.hosts[0].ledger().count().connecting, 0);
+    assert_eq!(h.pool.status().idle, 1, "it went on to the next");
+    held.extend(h.open(1).await);
     w.sleep(29_000).await;
     held.extend(h.open(1).await);
     assert_eq!(h.tries()[0], 2, "30 seconds from its end");
