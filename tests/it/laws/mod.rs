@@ -9,6 +9,7 @@ mod fairness;
 mod giving_back;
 mod hosts;
 mod interleaving;
+mod keyed;
 mod lifetime;
 mod lost_tasks;
 mod numbers;

@@ -1,0 +1,564 @@
+//! The landlord: grants places to the pools of the keys, and takes them back.
+//!
+//! Each key has an ordinary pool, a *tenant*, whose `max_size` is the number of places that it
+//! holds (see [`tenancy`](crate::state)). The places that all tenants hold or still take up, and
+//! those that are free, add up to `max_total` at every instant, since both are only changed here,
+//! under one lock, and a tenant takes no place that it does not hold.
+//!
+//! The landlord has no task and no timer. It is called by whoever has changed something in a
+//! tenant, after every transition, and looks at how that tenant stands *now*: not at what has
+//! happened, so that it does not matter which of two threads comes first, or whether one call
+//! sees to what the next was to tell. It then does all that follows:
+//!
+//! 1. Spare places of the tenant become free.
+//! 2. Free places go to the hungry: tenants with waiters for whom nothing is under way. First
+//!    come, first served, one place at a time.
+//! 3. As long as fewer places are on their way than the hungry want, the connection that has been
+//!    idle longest, of whatever tenant, is closed. Its place is free when that is over.
+//! 4. If nothing is idle, those who wait for a busy tenant might be served for ever by what comes
+//!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
+//!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
+//!    longer than the tenant's first waiter has been waiting.
+//! 5. A tenant that nobody uses and that has no connection is forgotten.
+//!
+//! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything
+//! foreign runs: what follows from a change is collected and carried out afterwards. (The one
+//! exception is the key's `Hash` and `Eq`.)
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Instant;
+
+use super::accounts::{Account, Accounts, TenantId};
+use crate::acquire::lent;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::connection::PooledConnection;
+use crate::manager::Manager;
+use crate::observer::Observer;
+use crate::primitives::{Arc, AtomicUsize, Mutex, Ordering, Weak, contain};
+use crate::runtime::Runtime;
+use crate::shared::{Handle, Landlord, Shared, now};
+use crate::state::{Effects, Standing, State};
+use crate::status::Status;
+
+/// Makes the manager of a key.
+pub(super) type Factory<K, M> = Box<dyn Fn(&K) -> M + Send + Sync>;
+
+pub(super) struct Core<K, M: Manager> {
+    books: Mutex<Books<K, M>>,
+    /// How many tenants are hungry; written under the lock, before anybody looks for what is idle.
+    /// Whoever makes a connection idle reads it afterwards, so one of the two sees the other.
+    hungry: AtomicUsize,
+    factory: Factory<K, M>,
+    /// The settings of each key's pool. Its `max_size` is the most that a key may have.
+    pub(super) config: Config,
+    pub(super) max_total: usize,
+    pub(super) runtime: Arc<dyn Runtime>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+struct Books<K, M: Manager> {
+    closed: bool,
+    names: HashMap<Arc<K>, TenantId>,
+    /// Those that were removed are no longer named, but count until their last place is free.
+    tenants: HashMap<TenantId, Tenant<K, M>>,
+    next_id: u64,
+    accounts: Accounts,
+    /// Somebody is hungry, and nothing was idle when that was last looked into: what becomes idle
+    /// from then on is shown to the landlord one by one.
+    searched: bool,
+    max_per_key: usize,
+}
+
+struct Tenant<K, M: Manager> {
+    key: Arc<K>,
+    handle: Arc<Handle<M>>,
+    /// Calls that have come for a connection and not left yet.
+    users: usize,
+    account: Account,
+}
+
+/// How a call for a connection begins.
+pub(super) enum Entered<K: Eq + Hash + Send + Sync + 'static, M: Manager> {
+    Served(PooledConnection<M>),
+    /// It is to join the queue.
+    Queue(User<K, M>),
+    Closed,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
+    pub(super) fn new(
+        factory: Factory<K, M>,
+        config: Config,
+        max_total: usize,
+        runtime: Arc<dyn Runtime>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        Core {
+            books: Mutex::new(Books {
+                closed: false,
+                names: HashMap::new(),
+                tenants: HashMap::new(),
+                next_id: 0,
+                accounts: Accounts::new(max_total),
+                searched: false,
+                max_per_key: config.max_size,
+            }),
+            hungry: AtomicUsize::new(0),
+            factory,
+            config,
+            max_total,
+            runtime,
+            observer,
+        }
+    }
+
+    /// Lends an idle connection of this key's, or makes the caller one of its users. The key's
+    /// pool is made if there is none.
+    pub(super) fn enter(self: &Arc<Self>, key: &K) -> Entered<K, M>
+    where
+        K: Clone,
+    {
+        match self.lend(key) {
+            Some(entered) => entered,
+            None => self.found(key),
+        }
+    }
+
+    /// Lends an idle connection the short way. `None` if the key is unknown.
+    fn lend(self: &Arc<Self>, key: &K) -> Option<Entered<K, M>> {
+        let (shared, live) = {
+            let mut books = self.books.lock();
+            if books.closed {
+                return Some(Entered::Closed);
+            }
+            let id = *books.names.get(key)?;
+            let tenant = books.tenants.get_mut(&id)?;
+            // The tenant is not forgotten meanwhile: it has a connection.
+            let live = tenant.handle.shared.state.lock().lend();
+            match live {
+                Some(live) => (Arc::clone(&tenant.handle.shared), live),
+                None => return Some(Entered::Queue(User::new(self, id, tenant))),
+            }
+        };
+        Some(Entered::Served(lent(&shared, live, None)))
+    }
+
+    /// Makes a pool for the key.
+    fn found(self: &Arc<Self>, key: &K) -> Entered<K, M>
+    where
+        K: Clone,
+    {
+        // All of this is foreign code, so without the lock. If somebody else founds one at the same
+        // time, the later one is dropped.
+        let manager = (self.factory)(key);
+        let key = Arc::new(key.clone());
+        let id = {
+            let mut books = self.books.lock();
+            books.next_id += 1;
+            TenantId(books.next_id)
+        };
+        let landlord = Tie {
+            core: Arc::downgrade(self),
+            id,
+        };
+        let handle = Shared::start(
+            manager,
+            self.config,
+            Arc::clone(&self.runtime),
+            self.observer.clone(),
+            Some(Arc::new(landlord)),
+        );
+        let tenant = Tenant {
+            key,
+            handle,
+            users: 0,
+            account: Account::default(),
+        };
+        let surplus;
+        let entered = {
+            let mut books = self.books.lock();
+            let other = books.names.get(&tenant.key).copied();
+            let id = match other {
+                _ if books.closed => {
+                    surplus = Some(tenant);
+                    None
+                }
+                Some(other) => {
+                    surplus = Some(tenant);
+                    Some(other)
+                }
+                None => {
+                    surplus = None;
+                    books.names.insert(Arc::clone(&tenant.key), id);
+                    books.tenants.insert(id, tenant);
+                    Some(id)
+                }
+            };
+            let tenant = id.and_then(|id| Some((id, books.tenants.get_mut(&id)?)));
+            match tenant {
+                Some((id, tenant)) => Entered::Queue(User::new(self, id, tenant)),
+                None => Entered::Closed,
+            }
+        };
+        drop(surplus);
+        entered
+    }
+
+    /// Makes the caller a user of this key's pool, if there is one.
+    pub(super) fn visit(self: &Arc<Self>, key: &K) -> Option<User<K, M>> {
+        let mut books = self.books.lock();
+        let id = *books.names.get(key)?;
+        let tenant = books.tenants.get_mut(&id)?;
+        Some(User::new(self, id, tenant))
+    }
+
+    /// The pool of this key, if there is one.
+    pub(super) fn find(&self, key: &K) -> Option<Arc<Shared<M>>> {
+        let books = self.books.lock();
+        let id = books.names.get(key)?;
+        let tenant = books.tenants.get(id)?;
+        Some(Arc::clone(&tenant.handle.shared))
+    }
+
+    pub(super) fn keys(&self) -> Vec<Arc<K>> {
+        self.books.lock().names.keys().cloned().collect()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.books.lock().closed
+    }
+
+    /// How each tenant is, while no place can move from one to another.
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        let at = now(&*self.runtime);
+        let books = self.books.lock();
+        let tenants = books.tenants.values();
+        tenants
+            .map(|tenant| {
+                let now = tenant.moment(at);
+                tenant.handle.shared.state.lock().status(now)
+            })
+            .collect()
+    }
+
+    /// Closes this key's pool. What is left of it counts until it is closed, but the key is free
+    /// for a new one. False if there was none.
+    pub(super) fn remove(&self, key: &K) -> bool {
+        let removed = {
+            let mut books = self.books.lock();
+            let named = books.names.remove_entry(key);
+            named.map(|(name, id)| {
+                let tenant = books.tenants.get(&id);
+                (name, tenant.map(|one| Arc::clone(&one.handle)))
+            })
+        };
+        let Some((_name, handle)) = removed else {
+            return false;
+        };
+        if let Some(handle) = handle {
+            // It may be that nothing was there to be closed; then it is forgotten here.
+            handle.shared.begin_close();
+        }
+        true
+    }
+
+    /// Begins to close all, once, and returns what has yet to be waited for.
+    pub(super) fn begin_close(&self) -> Vec<Arc<Shared<M>>> {
+        let tenants: Vec<_> = {
+            let mut books = self.books.lock();
+            books.closed = true;
+            let tenants = books.tenants.values();
+            tenants
+                .map(|tenant| Arc::clone(&tenant.handle.shared))
+                .collect()
+        };
+        for tenant in &tenants {
+            tenant.begin_close();
+        }
+        tenants
+    }
+
+    /// A user of the tenant's leaves.
+    fn leave(&self, id: TenantId) {
+        let last = {
+            let mut books = self.books.lock();
+            let tenant = books.tenants.get_mut(&id);
+            tenant.is_some_and(|tenant| {
+                tenant.users -= 1;
+                tenant.users == 0
+            })
+        };
+        if last {
+            self.settle(id);
+        }
+    }
+
+    /// Looks how the tenant stands, and does what follows from that.
+    fn settle(&self, id: TenantId) {
+        let at = now(&*self.runtime);
+        let mut todo = Todo::new();
+        {
+            let mut books = self.books.lock();
+            books.look_at(id, at, &mut todo);
+            // Before anybody looks for what is idle.
+            self.hungry.store(books.accounts.hungry(), Ordering::SeqCst);
+            books.distribute(id, at, &mut todo);
+            self.hungry.store(books.accounts.hungry(), Ordering::SeqCst);
+        }
+        todo.carry_out();
+    }
+
+    /// Claims a place of which the connection is about to come back. True if it must be closed.
+    fn claim(&self, id: TenantId) -> bool {
+        let at = now(&*self.runtime);
+        let mut books = self.books.lock();
+        let Some(tenant) = books.tenants.get(&id) else {
+            return false;
+        };
+        let claimed = books.accounts.are_short() && {
+            let standing = tenant.standing(at);
+            standing.idle_since.is_none() && books.is_outranked(tenant, standing)
+        };
+        if claimed {
+            books.change(id, at, |state, _| state.give_up_next());
+        }
+        claimed
+    }
+}
+
+impl<K: Eq + Hash, M: Manager> Books<K, M> {
+    /// Writes down how a tenant stands, and takes back what it does not need.
+    fn look_at(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        let Some(standing) = self.change(id, at, |state, _| state.give_up_spare()) else {
+            return;
+        };
+        let Some(tenant) = self.tenants.get(&id) else {
+            return;
+        };
+        if standing.size == 0 && standing.waiting_since.is_none() && tenant.users == 0 {
+            self.forget(id, todo);
+        }
+    }
+
+    /// Changes a tenant, and writes down how it stands then.
+    fn change<T>(
+        &mut self,
+        id: TenantId,
+        at: Instant,
+        change: impl FnOnce(&mut State<M::Connection, M::Error>, Moment) -> T,
+    ) -> Option<Standing> {
+        let tenant = self.tenants.get_mut(&id)?;
+        let now = tenant.moment(at);
+        let standing = {
+            let mut state = tenant.handle.shared.state.lock();
+            change(&mut state, now);
+            state.standing(now)
+        };
+        let since = standing.waiting_since;
+        let since = since.map_or(at, |since| tenant.instant(since));
+        self.accounts
+            .note(id, &mut tenant.account, standing, self.max_per_key, since);
+        Some(standing)
+    }
+
+    fn forget(&mut self, id: TenantId, todo: &mut Todo<K, M>) {
+        let Some(tenant) = self.tenants.remove(&id) else {
+            return;
+        };
+        debug_assert!(tenant.account.is_blank(), "{:?}", tenant.account);
+        if self.names.get(&tenant.key) == Some(&id) {
+            self.names.remove(&tenant.key);
+        }
+        // The key and the manager have destructors.
+        todo.garbage.push(tenant);
+        shrink(&mut self.names);
+        shrink(&mut self.tenants);
+    }
+
+    /// Brings the hungry and the places together, now that one tenant has been looked at.
+    fn distribute(&mut self, looked_at: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        while let Some(id) = self.accounts.next_to_serve() {
+            self.grant(id, at, todo);
+        }
+        let mut found = true;
+        while found && self.accounts.are_short() {
+            found = match self.idle_longest(looked_at, at) {
+                Some(id) => self.close_idle(id, at, todo),
+                None => false,
+            };
+        }
+        self.searched = !found && self.accounts.hungry() > 0;
+        if self.accounts.are_short() {
+            self.claim_leaving(looked_at, at);
+        }
+    }
+
+    fn grant(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        let mut fx = Effects::new();
+        let standing = self.change(id, at, |state, now| state.receive(now, &mut fx));
+        let Some(tenant) = self.tenants.get_mut(&id) else {
+            return;
+        };
+        todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
+        if standing.is_some_and(|standing| standing.spare > 0) {
+            // It had no use for it after all.
+            self.accounts.wants_nothing(&mut tenant.account);
+            self.change(id, at, |state, _| state.give_up_spare());
+        } else {
+            self.accounts.granted(id, &mut tenant.account, at);
+        }
+    }
+
+    /// The tenant with the connection that has been idle longest.
+    fn idle_longest(&self, looked_at: TenantId, at: Instant) -> Option<TenantId> {
+        if self.searched {
+            let tenant = self.tenants.get(&looked_at)?;
+            return tenant.standing(at).idle_since.map(|_| looked_at);
+        }
+        let idle = self.tenants.iter().filter_map(|(id, tenant)| {
+            let since = tenant.standing(at).idle_since?;
+            Some((tenant.instant(since), *id))
+        });
+        idle.min().map(|(_, id)| id)
+    }
+
+    fn close_idle(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) -> bool {
+        let mut fx = Effects::new();
+        self.change(id, at, |state, now| state.give_up_idle(now, &mut fx));
+        let Some(tenant) = self.tenants.get(&id) else {
+            return false;
+        };
+        let found = !fx.close.is_empty();
+        todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
+        found
+    }
+
+    /// Claims a place that is about to come free, for somebody who has waited longer than those
+    /// who wait there.
+    fn claim_leaving(&mut self, id: TenantId, at: Instant) {
+        let Some(tenant) = self.tenants.get(&id) else {
+            return;
+        };
+        let standing = tenant.standing(at);
+        if standing.leaving > tenant.account.owed() && self.is_outranked(tenant, standing) {
+            self.change(id, at, |state, _| state.give_up_next());
+        }
+    }
+
+    /// True if somebody who holds nothing has been hungry for longer than anybody has waited for
+    /// this tenant.
+    fn is_outranked(&self, tenant: &Tenant<K, M>, standing: Standing) -> bool {
+        let waiting_since = standing.waiting_since;
+        let since = waiting_since.map(|since| tenant.instant(since));
+        since.is_some_and(|since| self.accounts.outrank(since))
+    }
+}
+
+/// Gives the memory of a crowd of keys back once it has dispersed.
+fn shrink<Id: Eq + Hash, T>(map: &mut HashMap<Id, T>) {
+    const KEPT: usize = 1024;
+    if map.capacity() > KEPT && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+impl<K, M: Manager> Tenant<K, M> {
+    fn moment(&self, at: Instant) -> Moment {
+        Moment::since(self.handle.shared.origin, at)
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        let origin = self.handle.shared.origin;
+        moment.to_instant(origin).unwrap_or(origin)
+    }
+
+    fn standing(&self, at: Instant) -> Standing {
+        let now = self.moment(at);
+        self.handle.shared.state.lock().standing(now)
+    }
+}
+
+/// What is to be done when the lock is released.
+struct Todo<K, M: Manager> {
+    effects: Vec<(Arc<Shared<M>>, Effects<M::Connection, M::Error>)>,
+    garbage: Vec<Tenant<K, M>>,
+}
+
+impl<K, M: Manager> Todo<K, M> {
+    fn new() -> Self {
+        Todo {
+            effects: Vec::new(),
+            garbage: Vec::new(),
+        }
+    }
+
+    fn carry_out(self) {
+        for (tenant, fx) in self.effects {
+            tenant.carry_out(fx);
+        }
+        for tenant in self.garbage {
+            contain(|| drop(tenant));
+        }
+    }
+}
+
+/// What connects a tenant with its landlord.
+struct Tie<K, M: Manager> {
+    core: Weak<Core<K, M>>,
+    id: TenantId,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M> {
+    fn look(&self, tenant: &Arc<Shared<M>>) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        let now = tenant.now();
+        let standing = tenant.state.lock().standing(now);
+        // Only now, after whatever became idle did so.
+        let hungry = core.hungry.load(Ordering::SeqCst);
+        if hungry > 0 || !standing.is_settled() {
+            core.settle(self.id);
+        }
+    }
+
+    fn claims(&self, _: &Arc<Shared<M>>) -> bool {
+        let core = self.core.upgrade();
+        let core = core.filter(|core| core.hungry.load(Ordering::SeqCst) > 0);
+        core.is_some_and(|core| core.claim(self.id))
+    }
+}
+
+/// A call that has come for a connection: as long as it is there, the key's pool is not forgotten.
+pub(super) struct User<K: Eq + Hash + Send + Sync + 'static, M: Manager> {
+    core: Arc<Core<K, M>>,
+    id: TenantId,
+    handle: Arc<Handle<M>>,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> User<K, M> {
+    fn new(core: &Arc<Core<K, M>>, id: TenantId, tenant: &mut Tenant<K, M>) -> Self {
+        tenant.users += 1;
+        User {
+            core: Arc::clone(core),
+            id,
+            handle: Arc::clone(&tenant.handle),
+        }
+    }
+
+    pub(super) fn handle(&self) -> &Arc<Handle<M>> {
+        &self.handle
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.handle.shared
+    }
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Drop for User<K, M> {
+    fn drop(&mut self) {
+        self.core.leave(self.id);
+    }
+}
