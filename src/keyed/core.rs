@@ -47,9 +47,10 @@ pub(super) type Factory<K, M> = Box<dyn Fn(&K) -> M + Send + Sync>;
 
 pub(super) struct Core<K, M: Manager> {
     books: Mutex<Books<K, M>>,
-    /// How many tenants are hungry; written under the lock, before anybody looks for what is idle.
-    /// Whoever makes a connection idle reads it afterwards, so one of the two sees the other.
-    hungry: AtomicUsize,
+    /// What the [accounts](Accounts::pending) say; written under the lock, before anybody looks for
+    /// what is idle. Whoever makes a connection idle reads it afterwards, so one of the two sees
+    /// the other. And whoever ends what is owed reads it after it was made to be so.
+    pending: AtomicUsize,
     factory: Factory<K, M>,
     /// The settings of each key's pool. Its `max_size` is the most that a key may have.
     pub(super) config: Config,
@@ -105,7 +106,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
                 searched: false,
                 max_per_key: config.max_size,
             }),
-            hungry: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
             factory,
             config,
             max_total,
@@ -303,9 +304,9 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             let mut books = self.books.lock();
             books.look_at(id, at, &mut todo);
             // Before anybody looks for what is idle.
-            self.hungry.store(books.accounts.hungry(), Ordering::SeqCst);
+            self.note_pending(&books);
             books.distribute(id, at, &mut todo);
-            self.hungry.store(books.accounts.hungry(), Ordering::SeqCst);
+            self.note_pending(&books);
         }
         todo.carry_out();
     }
@@ -323,8 +324,14 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         };
         if claimed {
             books.change(id, at, |state, _| state.give_up_next());
+            self.note_pending(&books);
         }
         claimed
+    }
+
+    fn note_pending(&self, books: &Books<K, M>) {
+        let pending = books.accounts.pending();
+        self.pending.store(pending, Ordering::SeqCst);
     }
 }
 
@@ -389,7 +396,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
                 None => false,
             };
         }
-        self.searched = !found && self.accounts.hungry() > 0;
+        self.searched = !found && self.accounts.are_wanted();
         if self.accounts.are_short() {
             self.claim_leaving(looked_at, at);
         }
@@ -518,15 +525,15 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M>
         let now = tenant.now();
         let standing = tenant.state.lock().standing(now);
         // Only now, after whatever became idle did so.
-        let hungry = core.hungry.load(Ordering::SeqCst);
-        if hungry > 0 || !standing.is_settled() {
+        let pending = core.pending.load(Ordering::SeqCst);
+        if pending > 0 || !standing.is_settled() {
             core.settle(self.id);
         }
     }
 
     fn claims(&self, _: &Arc<Shared<M>>) -> bool {
         let core = self.core.upgrade();
-        let core = core.filter(|core| core.hungry.load(Ordering::SeqCst) > 0);
+        let core = core.filter(|core| core.pending.load(Ordering::SeqCst) > 0);
         core.is_some_and(|core| core.claim(self.id))
     }
 }

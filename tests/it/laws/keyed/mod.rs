@@ -1,5 +1,7 @@
 //! One pool for each key, under a common limit.
 
+mod drawn;
+
 use std::sync::{Arc, Mutex};
 
 use futures_lite::future::{or, poll_once};
@@ -19,6 +21,7 @@ laws! {
         dead_key_holds_no_place_between_its_attempts,
         waiter_takes_the_place_of_the_least_recently_used,
         place_counts_until_its_close_has_ended,
+        place_that_was_given_up_in_vain_is_free,
         return_that_nobody_waits_for_makes_room,
         discarded_connection_makes_room,
         busy_key_does_not_starve_another,
@@ -133,6 +136,20 @@ async fn place_counts_until_its_close_has_ended(w: World) {
     gate.open();
     drop(waiter.await.unwrap());
     assert_eq!(w.ledger().peak(), 2);
+}
+
+/// Law 193: whoever it was given up for is gone when it comes free.
+async fn place_that_was_given_up_in_vain_is_free(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    drop(pool.acquire_many(1, 2).await);
+    w.closes().next([ok().at(&gate)]);
+    let impatient = pool.acquire_timeout(2, w.ms(200)).await;
+    assert!(impatient.unwrap_err().is_timed_out());
+    gate.open();
+    w.until(|| pool.total_status().size == 1).await;
+    drop(pool.acquire(3).await.unwrap());
+    assert_eq!(w.ledger().closes_begun(), 1, "there was a free place");
 }
 
 /// Law 193.
