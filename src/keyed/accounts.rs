@@ -55,11 +55,6 @@ impl Accounts {
         }
     }
 
-    /// True if somebody is hungry.
-    pub(super) fn are_wanted(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
     /// The matters for the sake of which every tenant is to be looked at: the hungry may be served
     /// by any of them, and places that are owed must be seen to come free.
     pub(super) fn pending(&self) -> usize {

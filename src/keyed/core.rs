@@ -396,7 +396,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
                 None => false,
             };
         }
-        self.searched = !found && self.accounts.are_wanted();
+        self.searched = !found;
         if self.accounts.are_short() {
             self.claim_leaving(looked_at, at);
         }
@@ -405,16 +405,18 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
     fn grant(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
         let mut fx = Effects::new();
         let standing = self.change(id, at, |state, now| state.receive(now, &mut fx));
+        let in_vain = standing.is_some_and(|standing| standing.spare > 0);
+        if in_vain {
+            self.change(id, at, |state, _| state.give_up_spare());
+        }
         let Some(tenant) = self.tenants.get_mut(&id) else {
             return;
         };
         todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
-        if standing.is_some_and(|standing| standing.spare > 0) {
-            // It had no use for it after all.
-            self.accounts.wants_nothing(&mut tenant.account);
-            self.change(id, at, |state, _| state.give_up_spare());
-        } else {
-            self.accounts.granted(id, &mut tenant.account, at);
+        match in_vain {
+            // Whatever it says, or this would go on for ever.
+            true => self.accounts.wants_nothing(&mut tenant.account),
+            false => self.accounts.granted(id, &mut tenant.account, at),
         }
     }
 

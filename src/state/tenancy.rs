@@ -60,12 +60,9 @@ impl<C, E> State<C, E> {
     }
 
     /// Places for which there is no use at present. Those for attempts that waiters are about to
-    /// run are none of them, and neither is anything while a lost task has left work undone.
+    /// run are none of them.
     fn spare(&self) -> usize {
-        match self.stranded {
-            true => 0,
-            false => self.free().saturating_sub(self.driverless),
-        }
+        self.free().saturating_sub(self.driverless)
     }
 
     fn leaving(&self) -> usize {
@@ -77,7 +74,8 @@ impl<C, E> State<C, E> {
     }
 
     /// How many more places would be used at once, for attempts to connect that somebody waits
-    /// for. A pool that has spare ones has no use for more.
+    /// for. A pool that has spare ones has no use for more, and one that has just lost a task is to
+    /// begin nothing until its first waiter has looked after that.
     fn hunger(&self, now: Moment) -> usize {
         if self.closed || self.stranded || self.spare() > 0 {
             return 0;
