@@ -1,21 +1,24 @@
 //! Several endpoints behind one pool.
 
 mod books;
+mod connection;
 mod error;
+mod time;
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use self::books::{Attempt, Books, Load, Rank};
+use self::books::{Attempt, Books, Rank};
+use self::time::Time;
 use crate::clock::Moment;
 use crate::error::ConnectError;
 use crate::manager::{Condition, Manager, Metrics};
-use crate::primitives::{Arc, OnceLock, contain};
-use crate::runtime::{BoxFuture, Runtime, Timer};
+use crate::primitives::Arc;
+use crate::runtime::Runtime;
 use crate::work::{Stopped, bounded};
 
 pub use self::books::BalancePolicy;
+pub use self::connection::BalancedConnection;
 pub use self::error::{BalancedError, EndpointFailure};
 
 /// A [`Manager`] of several endpoints that can stand in for each other: the replicas of a database,
@@ -328,48 +331,6 @@ impl<M> fmt::Debug for Balanced<M> {
     }
 }
 
-/// A connection of a [`Balanced`] manager: dereferences to the endpoint's own.
-pub struct BalancedConnection<C> {
-    // Before the load: an endpoint has the connection until it is gone.
-    connection: C,
-    load: Load,
-}
-
-impl<C> BalancedConnection<C> {
-    /// The number of the endpoint that it leads to, from 0.
-    pub fn endpoint(&self) -> usize {
-        self.load.endpoint()
-    }
-
-    /// The connection itself, for one that was [detached](crate::PooledConnection::detach). From
-    /// then on it is no part of its endpoint's load.
-    pub fn into_inner(self) -> C {
-        self.connection
-    }
-}
-
-impl<C> Deref for BalancedConnection<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        &self.connection
-    }
-}
-
-impl<C> DerefMut for BalancedConnection<C> {
-    fn deref_mut(&mut self) -> &mut C {
-        &mut self.connection
-    }
-}
-
-impl<C> fmt::Debug for BalancedConnection<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BalancedConnection")
-            .field("endpoint", &self.endpoint())
-            .finish_non_exhaustive()
-    }
-}
-
 /// An endpoint of a [`Balanced`] manager at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -378,45 +339,4 @@ pub struct EndpointStatus {
     pub connections: usize,
     /// True if it failed and is passed over, until its recheck is due.
     pub is_down: bool,
-}
-
-/// The runtime's time, or the system's as long as there is no runtime.
-struct Time {
-    attached: OnceLock<(Arc<dyn Runtime>, Instant)>,
-    made: Instant,
-}
-
-impl Time {
-    fn new() -> Self {
-        Time {
-            attached: OnceLock::new(),
-            made: Instant::now(),
-        }
-    }
-
-    fn attach(&self, runtime: &Arc<dyn Runtime>) {
-        // A manager belongs to one pool; should it ever be attached twice, the first wins.
-        let _ = self.attached.set((Arc::clone(runtime), runtime.now()));
-    }
-
-    fn moment(&self) -> Moment {
-        let origin = self.attached.get().map_or(self.made, |attached| attached.1);
-        Moment::since(origin, self.now())
-    }
-}
-
-impl Timer for Time {
-    fn now(&self) -> Instant {
-        let now = self.attached.get();
-        // A clock may belong to a thread that is being torn down; time goes on all the same.
-        now.and_then(|(runtime, _)| contain(|| runtime.now()))
-            .unwrap_or_else(Instant::now)
-    }
-
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        match self.attached.get() {
-            Some((runtime, _)) => runtime.sleep_until(at),
-            None => Box::pin(std::future::pending()),
-        }
-    }
 }

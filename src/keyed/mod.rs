@@ -1,6 +1,7 @@
 //! One pool for each key, under a common limit.
 
 mod accounts;
+mod books;
 mod builder;
 mod core;
 mod sync;

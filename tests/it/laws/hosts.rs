@@ -349,7 +349,7 @@ async fn least_loaded_host_is_chosen(w: World) {
     assert!(connections.eq([3, 2, 2]), "{status:?}");
 }
 
-/// Laws 26 and 199.
+/// Law 199: there may be hope for one.
 async fn error_is_permanent_only_if_all_are(w: World) {
     let h = Hosts::new(&w, 2, |b| b);
     let (one, other) = (h.hosts[0].connects(), h.hosts[1].connects());
