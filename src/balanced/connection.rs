@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::books::Load;
 
-/// A connection of a [`Balanced`] manager: dereferences to the endpoint's own.
+/// A connection of a [`Balanced`](super::Balanced) manager: dereferences to the endpoint's own.
 pub struct BalancedConnection<C> {
     // Before the load: an endpoint has the connection until it is gone.
     pub(super) connection: C,
