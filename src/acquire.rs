@@ -40,7 +40,7 @@ pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>) -> Option<PooledConnecti
 
 /// The guard, and the news of it. `since` when its caller had to wait.
 #[inline]
-fn lent<M: Manager>(
+pub(crate) fn lent<M: Manager>(
     shared: &Arc<Shared<M>>,
     live: Box<Live<M::Connection>>,
     since: Option<Moment>,

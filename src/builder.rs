@@ -190,19 +190,31 @@ impl<M: Manager, P> Builder<M, P> {
         self
     }
 
-    fn start(self, blocking: bool) -> Result<Arc<Handle<M>>, BuildError> {
+    /// The settings, found to make sense, and the runtime.
+    pub(crate) fn settle(&self, blocking: bool) -> Result<(Config, Arc<dyn Runtime>), BuildError> {
         self.config.validate()?;
-        let runtime = match self.runtime {
-            Some(runtime) => runtime,
+        let runtime = match &self.runtime {
+            Some(runtime) => Arc::clone(runtime),
             None => runtime::discover(blocking).ok_or(BuildError::NoRuntime)?,
         };
         // Better to learn of a missing timer now than in the first wait of a busy night.
         contain(|| drop(runtime.sleep_until(runtime.now()))).ok_or(BuildError::NoTimer)?;
+        Ok((self.config, runtime))
+    }
+
+    /// Who is to be told.
+    pub(crate) fn take_observer(&mut self) -> Option<Arc<dyn Observer>> {
+        self.observer.take()
+    }
+
+    fn start(self, blocking: bool) -> Result<Arc<Handle<M>>, BuildError> {
+        let (config, runtime) = self.settle(blocking)?;
         Ok(Shared::start(
             self.manager,
-            self.config,
+            config,
             runtime,
             self.observer,
+            None,
         ))
     }
 }

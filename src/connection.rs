@@ -80,7 +80,8 @@ impl<M: Manager> PooledConnection<M> {
         }
     }
 
-    /// The pool it belongs to; `None` if every handle of that pool is gone.
+    /// The pool it belongs to; `None` if every handle of that pool is gone, or if it is one of a
+    /// [`KeyedPool`](crate::KeyedPool)'s.
     pub fn pool(conn: &Self) -> Option<Pool<M>> {
         conn.loan().shared.handle.upgrade().map(Pool::from_handle)
     }

@@ -204,6 +204,9 @@ pub enum BuildError {
     LifetimeJitter,
     /// The first delay of a [`Backoff`](crate::Backoff) is zero or larger than its cap.
     Backoff,
+    /// `min_idle` is set for the keys of a [`KeyedPool`](crate::KeyedPool): a key that nobody uses
+    /// keeps nothing.
+    MinIdleOfKeys,
     /// No runtime was given, and none was found.
     NoRuntime,
     /// The runtime has no timer: on tokio, it was built without `enable_time`.
@@ -228,6 +231,9 @@ impl fmt::Display for BuildError {
             }
             BuildError::Backoff => {
                 f.write_str("the first delay of the back-off must be above zero and at most its cap")
+            }
+            BuildError::MinIdleOfKeys => {
+                f.write_str("min_idle must be 0 in a keyed pool, whose keys come and go")
             }
             BuildError::NoRuntime => f.write_str(
                 "no runtime found; build the pool inside a tokio runtime, turn on the feature \

@@ -9,6 +9,7 @@
 mod acquire;
 mod attempts;
 mod backoff;
+mod balanced;
 mod bell;
 mod blocking;
 mod builder;
@@ -17,6 +18,7 @@ mod config;
 mod connection;
 mod error;
 mod job;
+mod keyed;
 mod late;
 mod lease;
 mod maintenance;
@@ -34,11 +36,15 @@ mod waiters;
 mod work;
 
 pub use backoff::Backoff;
+pub use balanced::{
+    BalancePolicy, Balanced, BalancedConnection, BalancedError, EndpointFailure, EndpointStatus,
+};
 pub use blocking::{Blocking, BlockingConnection, BlockingManager};
 pub use builder::Builder;
 pub use config::{CheckPolicy, ConnectPolicy, IdleOrder};
 pub use connection::PooledConnection;
 pub use error::{AcquireError, BuildError, ConnectError, Phase};
+pub use keyed::{EachKey, KeyedBuilder, KeyedPool, SyncKeyedPool};
 pub use manager::{Condition, FromFn, Manager, Metrics};
 pub use observer::Observer;
 pub use pool::{Pool, WeakPool};

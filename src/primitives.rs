@@ -11,6 +11,7 @@ use shuttle::sync as checked;
 #[cfg(not(any(loom, shuttle)))]
 use std::sync as checked;
 
+pub(crate) use checked::atomic::{AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -33,8 +33,20 @@ pub(crate) struct Shared<M: Manager> {
     pub(crate) signals: Arc<Signals>,
     /// The way back for connections that need work; its other end belongs to the keeper.
     returns: async_channel::Sender<Return<M>>,
-    /// The handle, for guards that are asked for their pool.
+    /// The handle, for guards that are asked for their pool. Not that of a tenant: what its places
+    /// are is for its landlord to say.
     pub(crate) handle: Weak<Handle<M>>,
+    landlord: Option<Arc<dyn Landlord<M>>>,
+}
+
+/// Whose a tenant's places are, see [`tenancy`](crate::state).
+pub(crate) trait Landlord<M: Manager>: Send + Sync {
+    /// Looks how the tenant stands. Called after its transitions, without its lock.
+    fn look(&self, tenant: &Arc<Shared<M>>);
+
+    /// A connection of the tenant's comes back: true if it must be closed, because somebody else
+    /// has been waiting for a place for longer than those who wait here. Called without its lock.
+    fn claims(&self, tenant: &Arc<Shared<M>>) -> bool;
 }
 
 /// What can be waited for. Apart from the state, so that to wait is not to keep it alive.
@@ -73,6 +85,12 @@ impl<M: Manager> Drop for Handle<M> {
     }
 }
 
+/// The present moment on a runtime's clock.
+pub(crate) fn now(runtime: &dyn Runtime) -> Instant {
+    // A clock may belong to a thread that is being torn down; time goes on all the same.
+    contain(|| runtime.now()).unwrap_or_else(Instant::now)
+}
+
 impl<M: Manager> Shared<M> {
     /// Makes a pool and sets its keeper to work.
     pub(crate) fn start(
@@ -80,6 +98,7 @@ impl<M: Manager> Shared<M> {
         config: Config,
         runtime: Arc<dyn Runtime>,
         observer: Option<Arc<dyn Observer>>,
+        landlord: Option<Arc<dyn Landlord<M>>>,
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
         let origin = runtime.now();
@@ -89,9 +108,13 @@ impl<M: Manager> Shared<M> {
             // There are never more in it than there are places.
             None => async_channel::unbounded(),
         };
+        let mut state = State::new(config, seed);
+        if landlord.is_some() {
+            state.become_tenant();
+        }
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
-                state: Mutex::new(State::new(config, seed)),
+                state: Mutex::new(state),
                 manager,
                 config,
                 runtime,
@@ -99,7 +122,11 @@ impl<M: Manager> Shared<M> {
                 observer,
                 signals: Arc::default(),
                 returns,
-                handle: handle.clone(),
+                handle: match landlord {
+                    None => handle.clone(),
+                    Some(_) => Weak::new(),
+                },
+                landlord,
             }),
         });
         let shared = &handle.shared;
@@ -110,9 +137,7 @@ impl<M: Manager> Shared<M> {
 
     /// The present moment on the pool's clock.
     pub(crate) fn now(&self) -> Moment {
-        // A clock may belong to a thread that is being torn down; time goes on all the same.
-        let now = contain(|| self.runtime.now()).unwrap_or_else(Instant::now);
-        Moment::since(self.origin, now)
+        Moment::since(self.origin, now(&*self.runtime))
     }
 
     /// A timer for this moment; `None` if it never comes.
@@ -180,6 +205,9 @@ impl<M: Manager> Shared<M> {
         if garbage.is_some() {
             contain(|| drop(garbage));
         }
+        if let Some(landlord) = &self.landlord {
+            landlord.look(self);
+        }
     }
 
     /// An attempt to connect, whose place the state has set aside already.
@@ -217,6 +245,13 @@ impl<M: Manager> Shared<M> {
         use crate::state::Returned;
         #[cfg(mutant = "wakes-too-early")]
         self.transition(|state, _, fx| state.wake_first(fx));
+        let landlord = self.landlord.as_ref();
+        let verdict = match verdict {
+            Verdict::Clean | Verdict::Dirty if landlord.is_some_and(|one| one.claims(self)) => {
+                Verdict::Condemned(CloseReason::Resize)
+            }
+            verdict => verdict,
+        };
         let returned = self.transition(|state, now, fx| state.returned(live, verdict, now, fx));
         let held = match returned {
             Returned::Kept => return,

@@ -238,7 +238,7 @@ impl<M: Manager> fmt::Debug for SyncPool<M> {
 }
 
 /// Parks this thread until the future is ready.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Some(value) = park_until(future.as_mut(), || None) {
@@ -248,7 +248,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Parks this thread until it has been served, or its deadline has passed.
-fn park_until_served<M: Manager>(
+pub(crate) fn park_until_served<M: Manager>(
     shared: &Arc<Shared<M>>,
     timeout: Option<Duration>,
 ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
@@ -265,7 +265,7 @@ fn park_until_served<M: Manager>(
 
 /// Parks this thread until the future is ready, or nothing is left of the time. It keeps that time
 /// itself: this thread may be the one that the runtime's timers would run on.
-fn park_until<F: Future>(
+pub(crate) fn park_until<F: Future>(
     mut future: Pin<&mut F>,
     left: impl Fn() -> Option<Duration>,
 ) -> Option<F::Output> {

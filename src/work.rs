@@ -14,7 +14,7 @@ use crate::lease::{Held, Lease};
 use crate::manager::Manager;
 use crate::observer;
 use crate::primitives::{Arc, contain};
-use crate::runtime::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, Timer};
 use crate::shared::{Return, Shared};
 use crate::state::{Live, Stage};
 use crate::status::CloseReason;
@@ -144,15 +144,15 @@ pub(crate) async fn close<M: Manager>(mut held: Held<M>) {
 }
 
 /// Why foreign work did not come to its end.
-enum Stopped {
+pub(crate) enum Stopped {
     TimedOut,
     Panicked,
 }
 
 /// Runs foreign work for at most `limit`, and survives its panic. The work is gone when this is
 /// over, its destructors have run.
-async fn bounded<T>(
-    runtime: &dyn Runtime,
+pub(crate) async fn bounded<T>(
+    runtime: &(impl Timer + ?Sized),
     limit: Option<Duration>,
     work: impl Future<Output = T>,
 ) -> Result<T, Stopped> {

@@ -50,6 +50,7 @@ mod effects;
 mod flow;
 mod outcomes;
 mod supply;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -69,6 +70,7 @@ use crate::waiters::Waiters;
 
 pub(crate) use effects::{Effects, Outcome};
 pub(crate) use flow::{Join, Lend, Missed, Returned, TimeOut, Turn, Verdict};
+pub(crate) use tenancy::Standing;
 pub(crate) use upkeep::Warmth;
 
 /// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
@@ -171,6 +173,8 @@ pub(crate) struct State<C, E> {
     refill_after: Moment,
     /// Calls to `fill` under way.
     fillers: usize,
+    /// The places are somebody else's, see [`tenancy`].
+    is_tenant: bool,
     /// Until when the keeper sleeps, if it is not nudged.
     keeper_until: Moment,
     next_id: u64,
@@ -205,6 +209,7 @@ impl<C, E> State<C, E> {
             stranded: false,
             refill_after: Moment::START,
             fillers: 0,
+            is_tenant: false,
             keeper_until: Moment::NEVER,
             next_id: 0,
             next_turn: 0,

@@ -182,6 +182,7 @@ impl<C, E> State<C, E> {
         if begin < wanted {
             self.note_due(self.retry.due(), fx);
         }
+        self.note_due(self.hungry_at(now), fx);
         if !self.waiters.is_empty() || self.min_idle() > 0 {
             self.note_due(self.attempts.next_overdue(now), fx);
         }

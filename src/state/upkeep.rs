@@ -57,7 +57,7 @@ impl<C, E> State<C, E> {
             return Moment::NEVER;
         }
         let retry = match self.wanted_connects(now) {
-            (0, 0) => Moment::NEVER,
+            (0, 0) => self.hungry_at(now),
             (0, _) if now < self.refill_after => self.refill_after,
             _ => self.retry.due(),
         };

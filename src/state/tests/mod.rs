@@ -3,6 +3,7 @@
 
 mod explore;
 mod lost;
+mod tenancy;
 mod walk;
 
 use std::sync::Arc;

@@ -163,7 +163,7 @@ impl Ledger {
     }
 
     /// From now on so many places may be taken.
-    pub(super) fn set_limit(&self, limit: usize) {
+    pub(crate) fn set_limit(&self, limit: usize) {
         self.lock().limit = limit;
     }
 

@@ -70,6 +70,8 @@ impl Stagecraft {
 /// A manager that does as it is told.
 pub(crate) struct Scripted {
     stage: Arc<Stagecraft>,
+    /// A script of its own for `connect`, instead of the stage's.
+    connects: Option<Arc<Script>>,
     runtime: OnceLock<Arc<dyn Runtime>>,
 }
 
@@ -84,8 +86,16 @@ impl Scripted {
         stage.ledger.manager_made();
         Scripted {
             stage: Arc::clone(stage),
+            connects: None,
             runtime: OnceLock::new(),
         }
+    }
+
+    /// One of several on the same stage that connect each by a script of its own.
+    pub(super) fn with_connects(stage: &Arc<Stagecraft>, connects: &Arc<Script>) -> Self {
+        let mut scripted = Scripted::new(stage);
+        scripted.connects = Some(Arc::clone(connects));
+        scripted
     }
 
     fn now(&self) -> Instant {
@@ -136,7 +146,8 @@ impl Manager for Scripted {
 
     async fn connect(&self) -> Result<Conn, Refused> {
         let attempt = Attempt::begin(&self.stage.ledger);
-        self.play(&self.stage.connects).await?;
+        let connects = self.connects.as_deref().unwrap_or(&self.stage.connects);
+        self.play(connects).await?;
         // Counted as over first: one place is not to be counted as two.
         drop(attempt);
         Ok(Conn::new(&self.stage, At::Pool))

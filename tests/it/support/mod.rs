@@ -40,6 +40,7 @@
 // Each topic uses its own part of this.
 #![allow(dead_code, unused_imports, unused_macros)]
 
+mod keyed;
 mod ledger;
 mod manager;
 mod mode;
@@ -54,6 +55,7 @@ pub(crate) use self::mode::Custom;
 pub(crate) use watertight::VirtualRuntime as Virtual;
 
 pub(crate) use self::{
+    keyed::KeyedLawPool,
     ledger::{At, Count, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,

@@ -111,7 +111,7 @@ struct Lines {
 }
 
 impl Script {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Script {
             lines: Mutex::new(Lines {
                 queue: VecDeque::new(),

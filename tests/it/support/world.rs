@@ -5,9 +5,12 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use watertight::{Builder, Pool, Runtime, Statistics, Timer, WeakPool};
+use watertight::{
+    Builder, KeyedBuilder, Manager, Pool, Runtime, Statistics, Status, Timer, WeakPool,
+};
 
 use super::Virtual;
+use super::keyed::KeyedLawPool;
 use super::ledger::{At, Ledger};
 use super::manager::{Conn, Scripted, Stagecraft};
 use super::mode::Scene;
@@ -24,6 +27,7 @@ pub(crate) struct World {
     scene: Scene,
     stage: Arc<Stagecraft>,
     pools: Arc<Mutex<Vec<Registered>>>,
+    keyed: Arc<Mutex<Vec<KeyedLawPool>>>,
     siblings: Arc<Mutex<Vec<World>>>,
 }
 
@@ -41,6 +45,7 @@ impl World {
             scene,
             stage: Arc::new(Stagecraft::new()),
             pools: Arc::default(),
+            keyed: Arc::default(),
             siblings: Arc::default(),
         }
     }
@@ -55,6 +60,16 @@ impl World {
         let world = World::new(Scene::Virtual(runtime.clone()));
         test(&world, &runtime);
         runtime.block_on(world.finish());
+    }
+
+    /// Another handle that keeps no pool, for those that a pool keeps.
+    pub(super) fn without_pools(&self) -> World {
+        World {
+            pools: Arc::default(),
+            keyed: Arc::default(),
+            siblings: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// The same surroundings, with a manager and a ledger of its own: for a second pool.
@@ -84,6 +99,25 @@ impl World {
         pool
     }
 
+    /// Builds a pool with keys and keeps it open until the test is over. The ledger's limit is its
+    /// `max_total`.
+    pub(crate) fn keyed_pool(
+        &self,
+        configure: impl FnOnce(KeyedBuilder<u32, Scripted>) -> KeyedBuilder<u32, Scripted>,
+    ) -> KeyedLawPool {
+        let pool = KeyedLawPool::build(self, self.scene.explicit_runtime(), configure);
+        lock(&self.keyed).push(pool.clone());
+        pool
+    }
+
+    /// Builds a pool with keys that ends when the test drops its last handle.
+    pub(crate) fn lone_keyed_pool(
+        &self,
+        configure: impl FnOnce(KeyedBuilder<u32, Scripted>) -> KeyedBuilder<u32, Scripted>,
+    ) -> KeyedLawPool {
+        KeyedLawPool::build(self, self.scene.explicit_runtime(), configure)
+    }
+
     fn build(&self, configure: impl FnOnce(Builder<Scripted>) -> Builder<Scripted>) -> LawPool {
         self.ledger().set_limit(usize::MAX);
         let builder = configure(self.builder());
@@ -94,11 +128,26 @@ impl World {
 
     /// A builder with the manager and the runtime set, for pools that are not to be built.
     pub(crate) fn builder(&self) -> Builder<Scripted> {
-        let builder = Pool::builder(Scripted::new(&self.stage));
+        self.in_scene(Pool::builder(self.manager()))
+    }
+
+    /// A manager of this world's, for a pool that is not. The test looks after that pool itself:
+    /// when it is over, no handle may be left, and nothing may hang.
+    pub(crate) fn manager(&self) -> Scripted {
+        Scripted::new(&self.stage)
+    }
+
+    /// Sets the runtime that pools are to use here.
+    pub(crate) fn in_scene<M: Manager>(&self, builder: Builder<M>) -> Builder<M> {
         match self.scene.explicit_runtime() {
             Some(runtime) => builder.runtime(runtime),
             None => builder,
         }
+    }
+
+    /// True in the mode of the sync facade, where to acquire is to block.
+    pub(crate) fn blocks(&self) -> bool {
+        self.scene.blocks()
     }
 
     /// What `connect` does.
@@ -287,26 +336,32 @@ impl World {
     async fn close_down(&self) {
         let pools = std::mem::take(&mut *lock(&self.pools));
         for pool in pools.iter().filter_map(Registered::open) {
-            self.balance(&pool).await;
+            self.balance(|| pool.status()).await;
+        }
+        let keyed = std::mem::take(&mut *lock(&self.keyed));
+        for pool in &keyed {
+            self.balance(|| pool.total_status()).await;
         }
         self.stage.let_go();
         for pool in pools {
             self.shut(pool).await;
+        }
+        for pool in keyed {
+            pool.shut().await;
         }
         let gone = self.comes_true(|| self.ledger().managers() == 0).await;
         assert!(gone, "something keeps a closed pool alive");
     }
 
     /// Waits until the pool and the ledger agree.
-    async fn balance(&self, pool: &Pool<Scripted>) {
-        let agree = self.comes_true(|| self.agrees(pool)).await;
-        let (status, count) = (pool.status(), self.ledger().count());
+    async fn balance(&self, status: impl Fn() -> Status + Send + Sync) {
+        let agree = self.comes_true(|| self.agrees(&status())).await;
+        let (status, count) = (status(), self.ledger().count());
         assert!(agree, "the books differ: {status:?}, {count:?}");
     }
 
-    fn agrees(&self, pool: &Pool<Scripted>) -> bool {
+    fn agrees(&self, status: &Status) -> bool {
         let count = self.ledger().count();
-        let status = pool.status();
         let in_pool = status.idle + status.in_use + status.checking;
         let placed = in_pool + status.recycling + status.closing;
         let lost_tasks = self.scene.loses_tasks();

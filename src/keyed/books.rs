@@ -1,0 +1,231 @@
+//! What the landlord knows of its tenants, and what it does about that.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Instant;
+
+use super::accounts::{Account, Accounts, TenantId};
+use crate::clock::Moment;
+use crate::manager::Manager;
+use crate::primitives::{Arc, contain};
+use crate::shared::{Handle, Shared};
+use crate::state::{Effects, Standing, State};
+
+pub(super) struct Books<K, M: Manager> {
+    pub(super) closed: bool,
+    pub(super) names: HashMap<Arc<K>, TenantId>,
+    /// Those that were removed are no longer named, but count until their last place is free.
+    pub(super) tenants: HashMap<TenantId, Tenant<K, M>>,
+    pub(super) next_id: u64,
+    pub(super) accounts: Accounts,
+    /// Somebody is hungry, and nothing was idle when that was last looked into: what becomes idle
+    /// from then on is shown to the landlord one by one.
+    pub(super) searched: bool,
+    pub(super) max_per_key: usize,
+}
+
+pub(super) struct Tenant<K, M: Manager> {
+    pub(super) key: Arc<K>,
+    pub(super) handle: Arc<Handle<M>>,
+    /// Calls that have come for a connection and not left yet.
+    pub(super) users: usize,
+    pub(super) account: Account,
+}
+
+impl<K, M: Manager> Books<K, M> {
+    pub(super) fn new(max_total: usize, max_per_key: usize) -> Self {
+        Books {
+            closed: false,
+            names: HashMap::new(),
+            tenants: HashMap::new(),
+            next_id: 0,
+            accounts: Accounts::new(max_total),
+            searched: false,
+            max_per_key,
+        }
+    }
+}
+
+impl<K: Eq + Hash, M: Manager> Books<K, M> {
+    /// Writes down how a tenant stands, and takes back what it does not need.
+    pub(super) fn look_at(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        let Some(standing) = self.change(id, at, |state, _| state.give_up_spare()) else {
+            return;
+        };
+        let Some(tenant) = self.tenants.get(&id) else {
+            return;
+        };
+        if standing.size == 0 && standing.waiting_since.is_none() && tenant.users == 0 {
+            self.forget(id, todo);
+        }
+    }
+
+    /// Changes a tenant, and writes down how it stands then.
+    pub(super) fn change<T>(
+        &mut self,
+        id: TenantId,
+        at: Instant,
+        change: impl FnOnce(&mut State<M::Connection, M::Error>, Moment) -> T,
+    ) -> Option<Standing> {
+        let tenant = self.tenants.get_mut(&id)?;
+        let now = tenant.moment(at);
+        let standing = {
+            let mut state = tenant.handle.shared.state.lock();
+            change(&mut state, now);
+            state.standing(now)
+        };
+        let since = standing.waiting_since;
+        let since = since.map_or(at, |since| tenant.instant(since));
+        self.accounts
+            .note(id, &mut tenant.account, standing, self.max_per_key, since);
+        Some(standing)
+    }
+
+    fn forget(&mut self, id: TenantId, todo: &mut Todo<K, M>) {
+        let Some(tenant) = self.tenants.remove(&id) else {
+            return;
+        };
+        debug_assert!(tenant.account.is_blank(), "{:?}", tenant.account);
+        if self.names.get(&tenant.key) == Some(&id) {
+            self.names.remove(&tenant.key);
+        }
+        // The key and the manager have destructors.
+        todo.garbage.push(tenant);
+        shrink(&mut self.names);
+        shrink(&mut self.tenants);
+    }
+
+    /// Brings the hungry and the places together, now that one tenant has been looked at.
+    pub(super) fn distribute(&mut self, looked_at: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        while let Some(id) = self.accounts.next_to_serve() {
+            self.grant(id, at, todo);
+        }
+        let mut found = true;
+        while found && self.accounts.are_short() {
+            found = match self.idle_longest(looked_at, at) {
+                Some(id) => self.close_idle(id, at, todo),
+                None => false,
+            };
+        }
+        self.searched = !found;
+        if self.accounts.are_short() {
+            self.claim_leaving(looked_at, at);
+        }
+    }
+
+    fn grant(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
+        let mut fx = Effects::new();
+        let standing = self.change(id, at, |state, now| state.receive(now, &mut fx));
+        let in_vain = standing.is_some_and(|standing| standing.spare > 0);
+        if in_vain {
+            self.change(id, at, |state, _| state.give_up_spare());
+        }
+        let Some(tenant) = self.tenants.get_mut(&id) else {
+            return;
+        };
+        todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
+        match in_vain {
+            // Whatever it says, or this would go on for ever.
+            true => self.accounts.wants_nothing(&mut tenant.account),
+            false => self.accounts.granted(id, &mut tenant.account, at),
+        }
+    }
+
+    /// The tenant with the connection that has been idle longest.
+    fn idle_longest(&self, looked_at: TenantId, at: Instant) -> Option<TenantId> {
+        if self.searched {
+            let tenant = self.tenants.get(&looked_at)?;
+            return tenant.standing(at).idle_since.map(|_| looked_at);
+        }
+        let idle = self.tenants.iter().filter_map(|(id, tenant)| {
+            let since = tenant.standing(at).idle_since?;
+            Some((tenant.instant(since), *id))
+        });
+        idle.min().map(|(_, id)| id)
+    }
+
+    fn close_idle(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) -> bool {
+        let mut fx = Effects::new();
+        self.change(id, at, |state, now| state.give_up_idle(now, &mut fx));
+        let Some(tenant) = self.tenants.get(&id) else {
+            return false;
+        };
+        let found = !fx.close.is_empty();
+        todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
+        found
+    }
+
+    /// Claims a place that is about to come free, for somebody who has waited longer than those
+    /// who wait there.
+    fn claim_leaving(&mut self, id: TenantId, at: Instant) {
+        let Some(tenant) = self.tenants.get(&id) else {
+            return;
+        };
+        let standing = tenant.standing(at);
+        if standing.leaving > tenant.account.owed() && self.is_outranked(tenant, standing) {
+            self.change(id, at, |state, _| state.give_up_next());
+        }
+    }
+
+    /// True if somebody who holds nothing has been hungry for longer than anybody has waited for
+    /// this tenant.
+    pub(super) fn is_outranked(&self, tenant: &Tenant<K, M>, standing: Standing) -> bool {
+        let waiting_since = standing.waiting_since;
+        let since = waiting_since.map(|since| tenant.instant(since));
+        since.is_some_and(|since| self.accounts.outrank(since))
+    }
+}
+
+/// Gives the memory of a crowd of keys back once it has dispersed.
+fn shrink<Id: Eq + Hash, T>(map: &mut HashMap<Id, T>) {
+    const KEPT: usize = 1024;
+    if map.capacity() > KEPT && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
+    }
+}
+
+impl<K, M: Manager> Tenant<K, M> {
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        Moment::since(self.handle.shared.origin, at)
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        let origin = self.handle.shared.origin;
+        moment.to_instant(origin).unwrap_or(origin)
+    }
+
+    pub(super) fn standing(&self, at: Instant) -> Standing {
+        let now = self.moment(at);
+        self.handle.shared.state.lock().standing(now)
+    }
+}
+
+/// What follows from a change of a tenant.
+type Work<M> = (
+    Arc<Shared<M>>,
+    Effects<<M as Manager>::Connection, <M as Manager>::Error>,
+);
+
+/// What is to be done when the lock is released.
+pub(super) struct Todo<K, M: Manager> {
+    effects: Vec<Work<M>>,
+    garbage: Vec<Tenant<K, M>>,
+}
+
+impl<K, M: Manager> Todo<K, M> {
+    pub(super) fn new() -> Self {
+        Todo {
+            effects: Vec::new(),
+            garbage: Vec::new(),
+        }
+    }
+
+    pub(super) fn carry_out(self) {
+        for (tenant, fx) in self.effects {
+            tenant.carry_out(fx);
+        }
+        for tenant in self.garbage {
+            contain(|| drop(tenant));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The landlord: grants places to the pools of the keys, and takes them back.
+//!
+//! Each key has an ordinary pool, a *tenant*, whose `max_size` is the number of places that it
+//! holds (see [`tenancy`](crate::state)). The places that all tenants hold or still take up, and
+//! those that are free, add up to `max_total` at every instant, since both are only changed here,
+//! under one lock, and a tenant takes no place that it does not hold.
+//!
+//! The landlord has no task and no timer. It is called by whoever has changed something in a
+//! tenant, after every transition, and looks at how that tenant stands *now*: not at what has
+//! happened, so that it does not matter which of two threads comes first, or whether one call
+//! sees to what the next was to tell. It then does all that follows:
+//!
+//! 1. Spare places of the tenant become free.
+//! 2. Free places go to the hungry: tenants with waiters for whom nothing is under way. First
+//!    come, first served, one place at a time.
+//! 3. As long as fewer places are on their way than the hungry want, the connection that has been
+//!    idle longest, of whatever tenant, is closed. Its place is free when that is over.
+//! 4. If nothing is idle, those who wait for a busy tenant might be served for ever by what comes
+//!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
+//!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
+//!    longer than the tenant's first waiter has been waiting.
+//! 5. A tenant that nobody uses and that has no connection is forgotten.
+//!
+//! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything
+//! foreign runs: what follows from a change is collected and carried out afterwards. (The one
+//! exception is the key's `Hash` and `Eq`.)
+
+use std::hash::Hash;
+
+use super::accounts::{Account, TenantId};
+use super::books::{Books, Tenant, Todo};
+use crate::acquire::lent;
+use crate::config::Config;
+use crate::connection::PooledConnection;
+use crate::manager::Manager;
+use crate::observer::Observer;
+use crate::primitives::{Arc, AtomicUsize, Mutex, Ordering, Weak};
+use crate::runtime::Runtime;
+use crate::shared::{Handle, Landlord, Shared, now};
+use crate::status::Status;
+
+/// Makes the manager of a key.
+pub(super) type Factory<K, M> = Box<dyn Fn(&K) -> M + Send + Sync>;
+
+pub(super) struct Core<K, M: Manager> {
+    books: Mutex<Books<K, M>>,
+    /// What the [accounts](Accounts::pending) say; written under the lock, before anybody looks for
+    /// what is idle. Whoever makes a connection idle reads it afterwards, so one of the two sees
+    /// the other. And whoever ends what is owed reads it after it was made to be so.
+    pending: AtomicUsize,
+    factory: Factory<K, M>,
+    /// The settings of each key's pool. Its `max_size` is the most that a key may have.
+    pub(super) config: Config,
+    pub(super) max_total: usize,
+    pub(super) runtime: Arc<dyn Runtime>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// How a call for a connection begins.
+pub(super) enum Entered<K: Eq + Hash + Send + Sync + 'static, M: Manager> {
+    Served(PooledConnection<M>),
+    /// It is to join the queue.
+    Queue(User<K, M>),
+    Closed,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
+    pub(super) fn new(
+        factory: Factory<K, M>,
+        config: Config,
+        max_total: usize,
+        runtime: Arc<dyn Runtime>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        Core {
+            books: Mutex::new(Books::new(max_total, config.max_size)),
+            pending: AtomicUsize::new(0),
+            factory,
+            config,
+            max_total,
+            runtime,
+            observer,
+        }
+    }
+
+    /// Lends an idle connection of this key's, or makes the caller one of its users. The key's
+    /// pool is made if there is none.
+    pub(super) fn enter(self: &Arc<Self>, key: &K) -> Entered<K, M>
+    where
+        K: Clone,
+    {
+        match self.lend(key) {
+            Some(entered) => entered,
+            None => self.found(key),
+        }
+    }
+
+    /// Lends an idle connection the short way. `None` if the key is unknown.
+    fn lend(self: &Arc<Self>, key: &K) -> Option<Entered<K, M>> {
+        let (shared, live) = {
+            let mut books = self.books.lock();
+            if books.closed {
+                return Some(Entered::Closed);
+            }
+            let id = *books.names.get(key)?;
+            let tenant = books.tenants.get_mut(&id)?;
+            // The tenant is not forgotten meanwhile: it has a connection.
+            let live = tenant.handle.shared.state.lock().lend();
+            match live {
+                Some(live) => (Arc::clone(&tenant.handle.shared), live),
+                None => return Some(Entered::Queue(User::new(self, id, tenant))),
+            }
+        };
+        Some(Entered::Served(lent(&shared, live, None)))
+    }
+
+    /// Makes a pool for the key.
+    fn found(self: &Arc<Self>, key: &K) -> Entered<K, M>
+    where
+        K: Clone,
+    {
+        // All of this is foreign code, so without the lock. If somebody else founds one at the same
+        // time, the later one is dropped.
+        let manager = (self.factory)(key);
+        let key = Arc::new(key.clone());
+        let id = {
+            let mut books = self.books.lock();
+            books.next_id += 1;
+            TenantId(books.next_id)
+        };
+        let landlord = Tie {
+            core: Arc::downgrade(self),
+            id,
+        };
+        let handle = Shared::start(
+            manager,
+            self.config,
+            Arc::clone(&self.runtime),
+            self.observer.clone(),
+            Some(Arc::new(landlord)),
+        );
+        let tenant = Tenant {
+            key,
+            handle,
+            users: 0,
+            account: Account::default(),
+        };
+        let surplus;
+        let entered = {
+            let mut books = self.books.lock();
+            let other = books.names.get(&tenant.key).copied();
+            let id = match other {
+                _ if books.closed => {
+                    surplus = Some(tenant);
+                    None
+                }
+                Some(other) => {
+                    surplus = Some(tenant);
+                    Some(other)
+                }
+                None => {
+                    surplus = None;
+                    books.names.insert(Arc::clone(&tenant.key), id);
+                    books.tenants.insert(id, tenant);
+                    Some(id)
+                }
+            };
+            let tenant = id.and_then(|id| Some((id, books.tenants.get_mut(&id)?)));
+            match tenant {
+                Some((id, tenant)) => Entered::Queue(User::new(self, id, tenant)),
+                None => Entered::Closed,
+            }
+        };
+        drop(surplus);
+        entered
+    }
+
+    /// Makes the caller a user of this key's pool, if there is one.
+    pub(super) fn visit(self: &Arc<Self>, key: &K) -> Option<User<K, M>> {
+        let mut books = self.books.lock();
+        let id = *books.names.get(key)?;
+        let tenant = books.tenants.get_mut(&id)?;
+        Some(User::new(self, id, tenant))
+    }
+
+    /// The pool of this key, if there is one.
+    pub(super) fn find(&self, key: &K) -> Option<Arc<Shared<M>>> {
+        let books = self.books.lock();
+        let id = books.names.get(key)?;
+        let tenant = books.tenants.get(id)?;
+        Some(Arc::clone(&tenant.handle.shared))
+    }
+
+    pub(super) fn keys(&self) -> Vec<Arc<K>> {
+        self.books.lock().names.keys().cloned().collect()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.books.lock().closed
+    }
+
+    /// How each tenant is, while no place can move from one to another.
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        let at = now(&*self.runtime);
+        let books = self.books.lock();
+        let tenants = books.tenants.values();
+        tenants
+            .map(|tenant| {
+                let now = tenant.moment(at);
+                tenant.handle.shared.state.lock().status(now)
+            })
+            .collect()
+    }
+
+    /// Closes this key's pool. What is left of it counts until it is closed, but the key is free
+    /// for a new one. False if there was none.
+    pub(super) fn remove(&self, key: &K) -> bool {
+        let removed = {
+            let mut books = self.books.lock();
+            let named = books.names.remove_entry(key);
+            named.map(|(name, id)| {
+                let tenant = books.tenants.get(&id);
+                (name, tenant.map(|one| Arc::clone(&one.handle)))
+            })
+        };
+        let Some((_name, handle)) = removed else {
+            return false;
+        };
+        if let Some(handle) = handle {
+            // It may be that nothing was there to be closed; then it is forgotten here.
+            handle.shared.begin_close();
+        }
+        true
+    }
+
+    /// Begins to close all, once, and returns what has yet to be waited for.
+    pub(super) fn begin_close(&self) -> Vec<Arc<Shared<M>>> {
+        let tenants: Vec<_> = {
+            let mut books = self.books.lock();
+            books.closed = true;
+            let tenants = books.tenants.values();
+            tenants
+                .map(|tenant| Arc::clone(&tenant.handle.shared))
+                .collect()
+        };
+        for tenant in &tenants {
+            tenant.begin_close();
+        }
+        tenants
+    }
+
+    /// A user of the tenant's leaves.
+    fn leave(&self, id: TenantId) {
+        let last = {
+            let mut books = self.books.lock();
+            let tenant = books.tenants.get_mut(&id);
+            tenant.is_some_and(|tenant| {
+                tenant.users -= 1;
+                tenant.users == 0
+            })
+        };
+        if last {
+            self.settle(id);
+        }
+    }
+
+    /// Looks how the tenant stands, and does what follows from that.
+    fn settle(&self, id: TenantId) {
+        let at = now(&*self.runtime);
+        let mut todo = Todo::new();
+        {
+            let mut books = self.books.lock();
+            books.look_at(id, at, &mut todo);
+            // Before anybody looks for what is idle.
+            self.note_pending(&books);
+            books.distribute(id, at, &mut todo);
+            self.note_pending(&books);
+        }
+        todo.carry_out();
+    }
+
+    /// Claims a place of which the connection is about to come back. True if it must be closed.
+    fn claim(&self, id: TenantId) -> bool {
+        let at = now(&*self.runtime);
+        let mut books = self.books.lock();
+        let Some(tenant) = books.tenants.get(&id) else {
+            return false;
+        };
+        let claimed = books.accounts.are_short() && {
+            let standing = tenant.standing(at);
+            standing.idle_since.is_none() && books.is_outranked(tenant, standing)
+        };
+        if claimed {
+            books.change(id, at, |state, _| state.give_up_next());
+            self.note_pending(&books);
+        }
+        claimed
+    }
+
+    fn note_pending(&self, books: &Books<K, M>) {
+        let pending = books.accounts.pending();
+        self.pending.store(pending, Ordering::SeqCst);
+    }
+}
+
+/// What connects a tenant with its landlord.
+struct Tie<K, M: Manager> {
+    core: Weak<Core<K, M>>,
+    id: TenantId,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M> {
+    fn look(&self, tenant: &Arc<Shared<M>>) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        let now = tenant.now();
+        let standing = tenant.state.lock().standing(now);
+        // Only now, after whatever became idle did so.
+        let pending = core.pending.load(Ordering::SeqCst);
+        if pending > 0 || !standing.is_settled() {
+            core.settle(self.id);
+        }
+    }
+
+    fn claims(&self, _: &Arc<Shared<M>>) -> bool {
+        let core = self.core.upgrade();
+        let core = core.filter(|core| core.pending.load(Ordering::SeqCst) > 0);
+        core.is_some_and(|core| core.claim(self.id))
+    }
+}
+
+/// A call that has come for a connection: as long as it is there, the key's pool is not forgotten.
+pub(super) struct User<K: Eq + Hash + Send + Sync + 'static, M: Manager> {
+    core: Arc<Core<K, M>>,
+    id: TenantId,
+    handle: Arc<Handle<M>>,
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> User<K, M> {
+    fn new(core: &Arc<Core<K, M>>, id: TenantId, tenant: &mut Tenant<K, M>) -> Self {
+        tenant.users += 1;
+        User {
+            core: Arc::clone(core),
+            id,
+            handle: Arc::clone(&tenant.handle),
+        }
+    }
+
+    pub(super) fn handle(&self) -> &Arc<Handle<M>> {
+        &self.handle
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.handle.shared
+    }
+}
+
+impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Drop for User<K, M> {
+    fn drop(&mut self) {
+        self.core.leave(self.id);
+    }
+}

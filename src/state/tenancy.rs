@@ -1,0 +1,137 @@
+//! A pool that has no places of its own: a landlord grants them one by one and takes them back.
+//! Its `max_size` is what it holds at the moment.
+//!
+//! The landlord is a [`KeyedPool`](crate::KeyedPool), and the tenants are the pools of its keys. It
+//! looks at a tenant's [`Standing`] after every transition but two: to lend an idle connection the
+//! short way concerns it not, and the short way back is closed to tenants (as if somebody always
+//! filled the pool), so that it learns of every connection that becomes idle.
+
+use super::{Effects, State};
+use crate::clock::Moment;
+use crate::config::ConnectPolicy;
+use crate::status::CloseReason;
+
+/// What a landlord wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Places that are taken.
+    pub(crate) size: usize,
+    /// Places that it holds. Fewer than are taken, if it has to give some up.
+    pub(crate) places: usize,
+    /// How many more places it would use at once.
+    pub(crate) hunger: usize,
+    /// Places that it holds and does not use.
+    pub(crate) spare: usize,
+    /// Places in use that are about to come free: of connections that are being closed, and of
+    /// attempts to connect while the attempts fail.
+    pub(crate) leaving: usize,
+    /// Since when its least recently used connection has been idle, if that may be closed.
+    pub(crate) idle_since: Option<Moment>,
+    /// Since when its first waiter has been waiting.
+    pub(crate) waiting_since: Option<Moment>,
+}
+
+impl Standing {
+    /// True if there is nothing for a landlord to do, unless others are hungry.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.hunger == 0 && self.spare == 0 && self.size == self.places && self.size > 0
+    }
+}
+
+impl<C, E> State<C, E> {
+    /// From now on the places are somebody else's.
+    pub(crate) fn become_tenant(&mut self) {
+        self.is_tenant = true;
+        self.config.max_size = 0;
+        self.fillers = 1;
+    }
+
+    pub(crate) fn standing(&self, now: Moment) -> Standing {
+        let oldest = self.idle.front().filter(|_| !self.stranded);
+        Standing {
+            size: self.size(),
+            places: self.config.max_size,
+            hunger: self.hunger(now),
+            spare: self.spare(),
+            leaving: self.leaving(),
+            idle_since: oldest.map(|live| live.idle_since),
+            waiting_since: self.waiters.first().map(|waiter| waiter.since),
+        }
+    }
+
+    /// Places for which there is no use at present. Those for attempts that waiters are about to
+    /// run are none of them.
+    fn spare(&self) -> usize {
+        self.free().saturating_sub(self.driverless)
+    }
+
+    fn leaving(&self) -> usize {
+        let failing = match self.retry.is_failing() {
+            true => self.stages.connecting,
+            false => 0,
+        };
+        self.stages.closing + failing
+    }
+
+    /// How many more places would be used at once, for attempts to connect that somebody waits
+    /// for. A pool that has spare ones has no use for more, and one that has just lost a task is to
+    /// begin nothing until its first waiter has looked after that.
+    fn hunger(&self, now: Moment) -> usize {
+        if self.closed || self.stranded || self.spare() > 0 {
+            return 0;
+        }
+        let wanted = self.unserved(now);
+        let fresh = match self.config.connect_policy {
+            ConnectPolicy::Retry(_) => self.retry.allowance(wanted, now),
+            ConnectPolicy::FailFast => wanted,
+        };
+        fresh + self.driverless.saturating_sub(self.free())
+    }
+
+    /// Those who wait and have nothing coming, as far as the limit on concurrent connects lets them
+    /// hope for it.
+    fn unserved(&self, now: Moment) -> usize {
+        let under_way = self.attempts.promising(now) + self.driverless;
+        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(self.stages.connecting + self.driverless);
+        self.waiters.len().saturating_sub(under_way).min(room)
+    }
+
+    /// When a tenant will have use for a place, although it holds none that is free. To one that
+    /// has places of its own that makes no difference.
+    pub(super) fn hungry_at(&self, now: Moment) -> Moment {
+        let due = self.retry.due();
+        let is_asleep = self.is_tenant && due > now && self.spare() == 0 && self.unserved(now) > 0;
+        match is_asleep {
+            true => due,
+            false => Moment::NEVER,
+        }
+    }
+
+    /// Gives up the places for which there is no use.
+    pub(crate) fn give_up_spare(&mut self) {
+        self.config.max_size -= self.spare();
+    }
+
+    /// Takes one more place, and puts it to use.
+    pub(crate) fn receive(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        self.config.max_size += 1;
+        fx.progress = true;
+        self.pump(now, fx);
+    }
+
+    /// Gives up the place of the connection that has been idle longest. It is free when that has
+    /// been closed.
+    pub(crate) fn give_up_idle(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        if let Some(live) = self.idle.pop_front() {
+            self.config.max_size -= 1;
+            self.condemn(live, CloseReason::Resize, fx);
+            self.pump(now, fx);
+        }
+    }
+
+    /// Gives up the next place that comes free.
+    pub(crate) fn give_up_next(&mut self) {
+        self.config.max_size = self.config.max_size.saturating_sub(1);
+    }
+}

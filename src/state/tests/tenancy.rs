@@ -1,0 +1,91 @@
+//! A pool whose places are somebody else's.
+
+use super::*;
+
+/// A tenant that holds so many places.
+fn tenant(places: usize) -> Pool {
+    let mut pool = pool(|_| ());
+    pool.become_tenant();
+    for _ in 0..places {
+        let _ = fx(|fx| pool.receive(at(0), fx));
+    }
+    pool
+}
+
+#[test]
+fn a_waiter_without_a_place_is_hungry_and_a_place_is_put_to_use() {
+    let mut pool = tenant(0);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    assert!(begun.connect.is_empty());
+    assert_eq!(pool.standing(at(0)).hunger, 1);
+    let (_, begun) = fx(|fx| pool.receive(at(0), fx));
+    let standing = pool.standing(at(0));
+    assert_eq!((standing.hunger, standing.spare, standing.size), (0, 0, 1));
+    let _ = connect(&mut pool, &begun, 1, 1);
+    assert_eq!(served(&mut pool, key).connection, 1);
+    assert!(pool.standing(at(1)).is_settled());
+}
+
+#[test]
+fn a_place_that_nobody_uses_is_spare() {
+    let mut pool = tenant(2);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    assert_eq!(pool.standing(at(0)).spare, 1);
+    pool.give_up_spare();
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let live = served(&mut pool, key);
+    let _ = fx(|fx| pool.returned(live, Verdict::Condemned(CloseReason::Broken), at(2), fx));
+    let standing = pool.standing(at(2));
+    assert_eq!((standing.size, standing.leaving, standing.spare), (1, 1, 0));
+}
+
+#[test]
+fn an_idle_connection_goes_with_its_place() {
+    let mut pool = tenant(1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let live = served(&mut pool, key);
+    assert!(pool.put_back(live).is_err(), "the short way is closed");
+    let mut pool = tenant(1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let live = served(&mut pool, key);
+    let _ = give_back(&mut pool, live, 2);
+    assert_eq!(pool.standing(at(2)).idle_since, Some(at(2)));
+    let (_, closing) = fx(|fx| pool.give_up_idle(at(3), fx));
+    assert_eq!(closing.close.len(), 1);
+    let standing = pool.standing(at(3));
+    assert_eq!((standing.size, standing.places), (1, 0));
+}
+
+#[test]
+fn a_lost_attempt_whose_place_was_given_up_is_hungry() {
+    let mut pool = tenant(1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    pool.give_up_next();
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    assert_eq!(pool.standing(at(1)).hunger, 0, "nothing is begun just now");
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    assert_eq!(pool.standing(at(1)).hunger, 1);
+    let _ = waker().map(|waker| pool.leave_waker(key, waker));
+    let (_, woken) = fx(|fx| pool.receive(at(1), fx));
+    assert!(woken.wake.is_some());
+    assert_eq!(pool.standing(at(1)).spare, 0, "its waiter has use for it");
+    drive(&mut pool, key, 1);
+}
+
+#[test]
+fn a_tenant_whose_attempts_fail_is_hungry_when_the_next_is_due() {
+    let mut pool = tenant(1);
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    assert_eq!(pool.standing(at(1)).spare, 1);
+    pool.give_up_spare();
+    assert_eq!(pool.standing(at(10)).hunger, 0);
+    let due = fx(|fx| pool.keep(at(1), fx)).0;
+    assert_eq!(due, at(11), "the keeper sees to it");
+    assert_eq!(pool.standing(at(11)).hunger, 1);
+    let due = fx(|fx| pool.keep(at(11), fx)).0;
+    assert!(due > at(11), "and does not insist");
+}

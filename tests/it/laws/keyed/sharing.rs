@@ -1,0 +1,187 @@
+//! Who makes room for whom at the common limit.
+
+use std::sync::{Arc, Mutex};
+
+use watertight::ConnectPolicy;
+
+use crate::support::{At, Gate, KeyedLawPool, Lent, Task, World, err, join, laws, ok};
+
+laws! {
+    every_mode:
+        waiter_takes_the_place_of_the_least_recently_used,
+        place_counts_until_its_close_has_ended,
+        place_that_was_given_up_in_vain_is_free,
+        return_that_nobody_waits_for_makes_room,
+        discarded_connection_makes_room,
+        busy_key_does_not_starve_another,
+        key_that_discards_does_not_starve_another,
+        key_that_fails_fast_does_not_starve_another,
+        hungry_keys_are_served_in_turn;
+}
+
+/// Law 193.
+async fn waiter_takes_the_place_of_the_least_recently_used(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(4));
+    let mut held = pool.acquire_many(1, 2).await;
+    held.extend(pool.acquire_many(2, 2).await);
+    for id in [1, 3, 2, 0] {
+        held.retain(|lent| lent.id() != id);
+        w.sleep(20).await;
+    }
+    for (closes, gone) in [1, 3, 2, 0].into_iter().enumerate() {
+        assert_eq!(w.ledger().closes_begun(), closes);
+        held.push(pool.acquire(3).await.unwrap());
+        assert_eq!(w.ledger().place(gone), At::Gone, "{gone}");
+    }
+    w.until(|| pool.keys() == [3]).await;
+    let closed = w.ledger().count().closed;
+    assert_eq!(closed, 4);
+}
+
+/// Laws 193 and L4: somebody else's connection is not gone before it is closed.
+async fn place_counts_until_its_close_has_ended(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    drop(pool.acquire_many(1, 2).await);
+    w.closes().next([ok().at(&gate)]);
+    let waiter = pool.waiter(2).await;
+    w.until(|| w.ledger().closes_begun() == 1).await;
+    w.settle().await;
+    assert_eq!(pool.connects(2).calls(), 0);
+    assert_eq!(w.ledger().closes_begun(), 1, "one place is enough");
+    let status = pool.total_status();
+    assert_eq!((status.size, status.closing, status.idle), (2, 1, 1));
+    gate.open();
+    drop(waiter.await.unwrap());
+    assert_eq!(w.ledger().peak(), 2);
+}
+
+/// Law 193: whoever it was given up for is gone when it comes free.
+async fn place_that_was_given_up_in_vain_is_free(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    drop(pool.acquire_many(1, 2).await);
+    w.closes().next([ok().at(&gate)]);
+    let impatient = pool.acquire_timeout(2, w.ms(200)).await;
+    assert!(impatient.unwrap_err().is_timed_out());
+    gate.open();
+    w.until(|| pool.total_status().size == 1).await;
+    drop(pool.acquire(3).await.unwrap());
+    assert_eq!(w.ledger().closes_begun(), 1, "there was a free place");
+}
+
+/// Law 193.
+async fn return_that_nobody_waits_for_makes_room(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let held = pool.acquire(1).await.unwrap();
+    let waiter = pool.waiter(2).await;
+    drop(held);
+    let held = waiter.await.unwrap();
+    assert_eq!(w.ledger().place(0), At::Gone);
+    let waiter = pool.waiter(1).await;
+    drop(held.detach());
+    drop(waiter.await.unwrap());
+}
+
+/// Law 194.
+async fn discarded_connection_makes_room(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    let mut held = pool.acquire_many(1, 2).await;
+    let waiter = pool.waiter(2).await;
+    held.pop().unwrap().discard();
+    held.push(waiter.await.unwrap());
+    assert_eq!(w.ledger().count().made, 3);
+}
+
+/// Who was served, in order.
+#[derive(Clone, Default)]
+struct Order(Arc<Mutex<Vec<u32>>>);
+
+impl Order {
+    /// A task that waits for a key, behind all others, and does this with what it gets.
+    async fn waiter(&self, w: &World, pool: &KeyedLawPool, key: u32, end: fn(Lent)) -> Task<()> {
+        let (before, order, theirs) = (pool.waiting(key), self.clone(), pool.clone());
+        let task = w.spawn(async move {
+            let result = theirs.acquire(key).await;
+            order.0.lock().unwrap().push(key);
+            if let Ok(lent) = result {
+                end(lent);
+            }
+        });
+        w.until(|| pool.waiting(key) > before).await;
+        // So that the next comes later, on any clock.
+        w.sleep(10).await;
+        task
+    }
+
+    /// Three wait for key 1, one for key 2, and three more for key 1.
+    async fn of_seven(&self, w: &World, pool: &KeyedLawPool, end: fn(Lent)) -> Vec<Task<()>> {
+        let mut tasks = Vec::new();
+        for key in [1, 1, 1, 2, 1, 1, 1] {
+            tasks.push(self.waiter(w, pool, key, end).await);
+        }
+        tasks
+    }
+
+    fn is(&self) -> Vec<u32> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Law 193: a key for which somebody always waits keeps what it has, but not for ever.
+async fn busy_key_does_not_starve_another(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let held = pool.acquire(1).await.unwrap();
+    let order = Order::default();
+    let tasks = order.of_seven(&w, &pool, drop).await;
+    drop(held);
+    join(tasks).await;
+    assert_eq!(order.is(), [1, 1, 1, 2, 1, 1, 1]);
+    assert_eq!(w.ledger().count().made, 3);
+}
+
+/// Law 194, again and again.
+async fn key_that_discards_does_not_starve_another(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let held = pool.acquire(1).await.unwrap();
+    let order = Order::default();
+    let tasks = order.of_seven(&w, &pool, Lent::discard).await;
+    held.discard();
+    join(tasks).await;
+    assert_eq!(order.is(), [1, 1, 1, 2, 1, 1, 1]);
+}
+
+/// Law 192.
+async fn key_that_fails_fast_does_not_starve_another(w: World) {
+    let pool = w.keyed_pool(|b| {
+        b.max_total(1)
+            .each(|b| b.connect_policy(ConnectPolicy::FailFast))
+    });
+    let held = pool.acquire(1).await.unwrap();
+    pool.connects(1).always(err().after(w.ms(50)));
+    let order = Order::default();
+    let tasks = order.of_seven(&w, &pool, drop).await;
+    held.discard();
+    join(tasks).await;
+    let order = order.is();
+    let served = order.iter().position(|key| *key == 2).unwrap();
+    // An attempt for the next one may have been under way.
+    assert!((3..=4).contains(&served), "{order:?}");
+}
+
+/// Law 193: first come, first served, and one place at a time.
+async fn hungry_keys_are_served_in_turn(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(3));
+    let mut held = pool.acquire_many(1, 3).await;
+    let first = pool.waiter(2).await;
+    let third = pool.waiter(2).await;
+    let second = pool.waiter(3).await;
+    held.pop();
+    let first = first.await.unwrap();
+    assert_eq!((pool.waiting(2), pool.waiting(3)), (1, 1));
+    held.pop();
+    let second = second.await.unwrap();
+    assert_eq!((pool.waiting(2), pool.waiting(3)), (1, 0));
+    held.pop();
+    drop((first, second, third.await.unwrap()));
+}
