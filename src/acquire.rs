@@ -26,7 +26,7 @@ use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
 use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
-use crate::status::Status;
+use crate::status::{Rejection, Status};
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
 
@@ -61,9 +61,15 @@ pub(crate) fn lend_by_the_clock<M: Manager>(
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
     match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
         Lend::Connection(live) => Ok(Some(lent(shared, live, None))),
+        Lend::Rejected(why) => Err(rejected(shared, why)),
         Lend::Closed => Err(AcquireError::Closed),
         Lend::Unavailable => Ok(None),
     }
+}
+
+fn rejected<M: Manager>(shared: &Shared<M>, why: Rejection) -> AcquireError<M::Error> {
+    shared.observe(|observer| observer.rejected(&observer::Rejected::new(why)));
+    why.into()
 }
 
 /// The answer to a caller who would not wait.
@@ -155,6 +161,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
         let answer = match joined {
             Join::Served(live) => Some(Ok(lent(shared, live, None))),
+            Join::Rejected(why) => Some(Err(rejected(shared, why))),
             Join::Closed => Some(Err(AcquireError::Closed)),
             Join::Queued(key) => {
                 self.entry = Some(Entry {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::config::{CheckPolicy, Config, ConnectPolicy, IdleOrder};
+use crate::config::{CheckPolicy, Config, ConnectPolicy, IdleOrder, PausePolicy};
 use crate::error::BuildError;
 use crate::manager::Manager;
 use crate::observer::Observer;
@@ -62,6 +62,18 @@ impl<M: Manager, P> Builder<M, P> {
     pub fn max_idle(self, connections: impl Into<Option<usize>>) -> Self {
         let connections = connections.into();
         self.set(|config| config.max_idle = connections)
+    }
+
+    /// How many callers may wait for a connection to be given back: one more fails at once with
+    /// [`QueueFull`](crate::AcquireError::QueueFull). No limit unless set.
+    ///
+    /// Those for whom a connection is being made or checked, or could be, do not count, so with 0
+    /// the pool still connects, and nobody waits while all connections are lent. Set it where a
+    /// late answer is worth less than an early refusal: a caller in a queue of a thousand holds
+    /// memory, a socket and somebody else's patience.
+    pub fn max_waiters(self, callers: impl Into<Option<usize>>) -> Self {
+        let callers = callers.into();
+        self.set(|config| config.max_waiters = callers)
     }
 
     /// How many connections may be in the making at a time. No limit but `max_size` unless set; 0
@@ -174,6 +186,22 @@ impl<M: Manager, P> Builder<M, P> {
     /// again, unless set.
     pub fn connect_policy(self, policy: ConnectPolicy) -> Self {
         self.set(|config| config.connect_policy = policy)
+    }
+
+    /// What a [pause](Pool::pause) means to those who want a connection. They wait, unless set.
+    pub fn pause_policy(self, policy: PausePolicy) -> Self {
+        self.set(|config| config.pause_policy = policy)
+    }
+
+    /// Whether one failed [check](Manager::check) condemns all connections that were made before
+    /// it: idle ones are closed without a check of their own, lent ones when they come back. Not
+    /// unless set.
+    ///
+    /// Set it where connections die together, as when a database fails over: then a hundred dead
+    /// ones cost one failed check, not a hundred time-outs one after the other. Leave it where they
+    /// die one by one, since healthy ones are closed as well. Those in the making are spared.
+    pub fn reset_on_failed_check(self, on: bool) -> Self {
+        self.set(|config| config.reset_on_failed_check = on)
     }
 
     /// The runtime to use. Unless set it is looked for when the pool is built: the tokio runtime

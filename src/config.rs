@@ -55,12 +55,25 @@ impl Default for ConnectPolicy {
     }
 }
 
+/// What a [pause](crate::Pool::pause) means to those who want a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PausePolicy {
+    /// They wait until it is over, up to their own deadlines, which go on running. The default.
+    #[default]
+    Wait,
+    /// They are told at once: [`AcquireError::Paused`](crate::AcquireError::Paused). Those who
+    /// waited before it began wait on.
+    FailFast,
+}
+
 /// Everything that can be set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) max_size: usize,
     pub(crate) min_idle: usize,
     pub(crate) max_idle: Option<usize>,
+    pub(crate) max_waiters: Option<usize>,
     pub(crate) connect_concurrency: Option<usize>,
     pub(crate) return_queue: Option<usize>,
     pub(crate) acquire_timeout: Option<Duration>,
@@ -75,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) check_policy: CheckPolicy,
     pub(crate) idle_order: IdleOrder,
     pub(crate) connect_policy: ConnectPolicy,
+    pub(crate) pause_policy: PausePolicy,
+    pub(crate) reset_on_failed_check: bool,
 }
 
 impl Default for Config {
@@ -83,6 +98,7 @@ impl Default for Config {
             max_size: 10,
             min_idle: 0,
             max_idle: None,
+            max_waiters: None,
             connect_concurrency: None,
             return_queue: None,
             acquire_timeout: Some(Duration::from_secs(30)),
@@ -97,6 +113,8 @@ impl Default for Config {
             check_policy: CheckPolicy::default(),
             idle_order: IdleOrder::default(),
             connect_policy: ConnectPolicy::default(),
+            pause_policy: PausePolicy::default(),
+            reset_on_failed_check: false,
         }
     }
 }
@@ -109,6 +127,7 @@ impl Config {
             max_size,
             min_idle,
             max_idle,
+            max_waiters: _,
             connect_concurrency,
             return_queue,
             acquire_timeout,
@@ -123,6 +142,8 @@ impl Config {
             check_policy: _,
             idle_order: _,
             connect_policy,
+            pause_policy: _,
+            reset_on_failed_check: _,
         } = *self;
         if max_size == 0 {
             return Err(BuildError::ZeroMaxSize);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::primitives::Arc;
-use crate::status::Status;
+use crate::status::{Rejection, Status};
 
 /// Why [`acquire`](crate::Pool::acquire) did not lend a connection. `E` is the manager's error.
 #[non_exhaustive]
@@ -24,6 +24,10 @@ pub enum AcquireError<E> {
     /// No connection could be made: the manager calls the error permanent, or the pool is set to
     /// [fail fast](crate::ConnectPolicy::FailFast).
     Connect(ConnectError<E>),
+    /// The pool is paused, and [set](crate::PausePolicy::FailFast) to say so at once.
+    Paused,
+    /// As many callers waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
+    QueueFull,
     /// The pool is closed, or began to close while the caller waited.
     Closed,
 }
@@ -57,6 +61,16 @@ impl<E> AcquireError<E> {
         matches!(self, AcquireError::TimedOut { .. })
     }
 
+    /// True if the pool is paused.
+    pub fn is_paused(&self) -> bool {
+        matches!(self, AcquireError::Paused)
+    }
+
+    /// True if too many waited already.
+    pub fn is_queue_full(&self) -> bool {
+        matches!(self, AcquireError::QueueFull)
+    }
+
     /// True if the pool is closed.
     pub fn is_closed(&self) -> bool {
         matches!(self, AcquireError::Closed)
@@ -67,7 +81,16 @@ impl<E> AcquireError<E> {
         match self {
             AcquireError::TimedOut { cause, .. } => cause.as_ref(),
             AcquireError::Connect(error) => Some(error),
-            AcquireError::Closed => None,
+            AcquireError::Paused | AcquireError::QueueFull | AcquireError::Closed => None,
+        }
+    }
+}
+
+impl<E> From<Rejection> for AcquireError<E> {
+    fn from(why: Rejection) -> Self {
+        match why {
+            Rejection::Paused => AcquireError::Paused,
+            Rejection::QueueFull => AcquireError::QueueFull,
         }
     }
 }
@@ -108,6 +131,8 @@ impl<E: fmt::Debug> fmt::Debug for AcquireError<E> {
                 .field("status", status)
                 .finish(),
             AcquireError::Connect(error) => f.debug_tuple("Connect").field(error).finish(),
+            AcquireError::Paused => f.write_str("Paused"),
+            AcquireError::QueueFull => f.write_str("QueueFull"),
             AcquireError::Closed => f.write_str("Closed"),
         }
     }
@@ -146,6 +171,10 @@ impl<E> fmt::Display for AcquireError<E> {
                 Ok(())
             }
             AcquireError::Connect(_) => f.write_str("could not connect"),
+            AcquireError::Paused => f.write_str("the pool is paused; try again when it is resumed"),
+            AcquireError::QueueFull => f.write_str(
+                "too many wait for a connection already; send less, or raise max_waiters or max_size",
+            ),
             AcquireError::Closed => f.write_str("the pool is closed"),
         }
     }

@@ -1,5 +1,6 @@
 //! What every handle, guard and task of a pool has in common.
 
+use std::future::Future;
 use std::time::Instant;
 
 use async_channel::TrySendError;
@@ -187,7 +188,7 @@ impl<M: Manager> Shared<M> {
         // The lease is inside before the runtime sees the future: should it be dropped unpolled,
         // the place comes back.
         let stage = Stage::Connecting(id);
-        let lease = Lease::new(Arc::clone(self), stage, CloseReason::Shutdown);
+        let lease = Lease::new(Arc::clone(self), stage, 0, CloseReason::Shutdown);
         Box::pin(work::connect(lease))
     }
 
@@ -271,6 +272,22 @@ impl<M: Manager> Shared<M> {
         self.carry_out(fx);
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
+    }
+
+    /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
+    pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
+        self.transition(|state, _, fx| state.pause(fx));
+        let shared = Arc::clone(self);
+        async move {
+            let quiet = || (!shared.state.lock().is_quieting()).then_some(());
+            shared.signals.progress.until(quiet).await;
+        }
+    }
+
+    /// Resolves when nothing is left of before the last reset.
+    pub(crate) async fn renewed(&self) {
+        let renewed = || self.state.lock().is_renewed().then_some(());
+        self.signals.progress.until(renewed).await;
     }
 
     pub(crate) fn is_closed(&self) -> bool {

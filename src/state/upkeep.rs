@@ -81,19 +81,25 @@ impl<C, E> State<C, E> {
 
     /// Closes idle connections whose time is over.
     fn expire(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        self.expire_lives(now, fx);
+        while self.idle_due() <= now {
+            if let Some(live) = self.idle.pop_front() {
+                self.condemn(live, CloseReason::Idle, fx);
+            }
+        }
+    }
+
+    /// Closes idle connections that are past their lifetime.
+    pub(super) fn expire_lives(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let mut index = 0;
         while let Some(live) = self.idle.get(index) {
             if live.expires_at <= now {
                 if let Some(live) = self.take_idle(index) {
-                    self.condemn(live, CloseReason::Lifetime, fx);
+                    let reason = self.reason_to_expire(&live, now);
+                    self.condemn(live, reason, fx);
                 }
             } else {
                 index += 1;
-            }
-        }
-        while self.idle_due() <= now {
-            if let Some(live) = self.idle.pop_front() {
-                self.condemn(live, CloseReason::Idle, fx);
             }
         }
     }
@@ -115,6 +121,7 @@ impl<C, E> State<C, E> {
     /// Begins to close: nobody is served any more.
     pub(crate) fn close(&mut self, fx: &mut Effects<C, E>) {
         self.closed = true;
+        self.update_barred();
         while let Some(key) = self.waiters.pop() {
             let waker = self.waiters.resolve(key, Outcome::Closed);
             fx.wake(waker);
