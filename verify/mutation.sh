@@ -35,19 +35,29 @@ survivors() {
     [ ${#filter[@]} -gt 0 ]
 }
 
+# A round must have tried all that the one before it missed.
+tried_all() {
+    local listed=$1 tried
+    tried=$(cat "$latest"/{caught,missed,timeout,unviable}.txt | wc -l)
+    [ "$tried" -ge "$listed" ] || { echo "only $tried of $listed were tried again" >&2; exit 1; }
+}
+
 rm -rf $out
 WATERTIGHT_SEEDS=0..1200 mutate quick --no-default-features "$@" -- \
     --lib --test sim -- --skip explore --skip corpus
 if survivors; then
     mutate virtual --no-default-features "${filter[@]}" -- --test it
+    tried_all $((${#filter[@]} / 2))
 fi
 if survivors; then
     mutate real --all-features "${filter[@]}" -- --lib --test it
+    tried_all $((${#filter[@]} / 2))
 fi
 
-caught=$(cat $out/*/mutants.out/{caught,timeout}.txt | sort -u | wc -l)
+caught=$(cat $out/*/mutants.out/caught.txt | sort -u | wc -l)
+hung=$(cat $out/*/mutants.out/timeout.txt | sort -u | wc -l)
 # Without line numbers, which change.
 missed=$(sed 's/^\([^:]*\):[0-9]*:[0-9]*:/\1:/' "$latest/missed.txt" | sort)
-echo "caught: $caught, survived: $(grep -c . <<<"$missed" || true)"
+echo "caught: $caught, and $hung hung the tests; survived: $(grep -c . <<<"$missed" || true)"
 unexplained=$(grep -vxFf <(cut -f 1 verify/mutation.txt) <<<"$missed" || true)
 [ -z "$unexplained" ] || { printf 'not explained in mutation.txt:\n%s\n' "$unexplained"; exit 1; }

@@ -5,7 +5,7 @@ mod faults;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_lite::future::{self, yield_now};
@@ -257,14 +257,90 @@ fn settled_may_move_to_another_task() {
     let mut settled = Box::pin(runtime.settled());
     let elsewhere = poll_fn(|_| {
         let waker = Waker::noop();
-        let poll = settled
-            .as_mut()
-            .poll(&mut std::task::Context::from_waker(waker));
+        let poll = settled.as_mut().poll(&mut Context::from_waker(waker));
         assert!(poll.is_pending());
         Poll::Ready(())
     });
     runtime.block_on(elsewhere);
     runtime.block_on(settled);
+}
+
+#[test]
+fn step_lets_those_go_on_who_wait_to_be_settled() {
+    let (runtime, log) = (VirtualRuntime::new(), Log::default());
+    let (settled, noting) = (runtime.settled(), log.clone());
+    spawn(&runtime, async move {
+        settled.await;
+        noting.note(1);
+    });
+    while runtime.step() {}
+    assert_eq!(log.take(), [1]);
+}
+
+#[test]
+fn task_may_drive_the_runtime_and_wait_for_what_comes_of_it() {
+    let (runtime, log) = (VirtualRuntime::new(), Log::default());
+    let (clock, noting) = (runtime.clone(), log.clone());
+    spawn(&runtime, async move {
+        let sleep = clock.sleep(SECOND);
+        let drive = async {
+            clock.advance(SECOND);
+        };
+        future::zip(sleep, drive).await;
+        noting.note(1);
+    });
+    runtime.settle();
+    assert_eq!(log.take(), [1]);
+    assert_eq!(runtime.elapsed(), SECOND);
+}
+
+#[test]
+fn what_a_task_drops_may_spawn_and_wake() {
+    struct Spawns(VirtualRuntime, Log, Waker);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            self.2.wake_by_ref();
+            let log = self.1.clone();
+            spawn(&self.0, async move { log.note(1) });
+        }
+    }
+    let (runtime, log) = (VirtualRuntime::new(), Log::default());
+    let (spawner, noting) = (runtime.clone(), log.clone());
+    spawn(&runtime, async move {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let _spawns = Spawns(spawner, noting, waker);
+        pending::<()>().await;
+    });
+    runtime.settle();
+    runtime.kill();
+    assert_eq!(log.take(), [], "a dead runtime runs nothing");
+    assert_eq!(runtime.tasks(), 0);
+}
+
+#[test]
+fn those_who_wait_to_be_settled_go_on_when_the_runtime_is_killed() {
+    let runtime = VirtualRuntime::new();
+    let settled = runtime.settled();
+    spawn(&runtime, pending());
+    let killer = runtime.clone();
+    runtime.block_on(future::zip(settled, async move { killer.kill() }));
+}
+
+#[test]
+fn seed_decides_who_of_one_instant_is_first() {
+    let order = |runtime: &VirtualRuntime| {
+        let log = Log::default();
+        for n in 0..20 {
+            spawn_later(runtime, SECOND, &log, n);
+        }
+        runtime.advance(SECOND);
+        log.take()
+    };
+    let ascending: Vec<_> = (0..20).collect();
+    assert_eq!(order(&VirtualRuntime::new()), ascending);
+    let chance = order(&VirtualRuntime::seeded(3));
+    assert_ne!(chance, ascending);
+    assert_eq!(chance, order(&VirtualRuntime::seeded(3)));
 }
 
 #[test]

@@ -26,6 +26,10 @@ struct Slot {
     task: Option<Task>,
     faults: Faults,
     ready: bool,
+    /// Its turn came while it was being polled, which a task may be that drives the runtime.
+    again: bool,
+    /// Its next poll is one that nobody asked for.
+    in_vain: bool,
 }
 
 /// What happens at a time.
@@ -106,6 +110,8 @@ impl Core {
             task: Some(Task { future, faults }),
             faults,
             ready: false,
+            again: false,
+            in_vain: false,
         };
         self.slots.insert(id, slot);
         self.make_ready(id);
@@ -151,6 +157,8 @@ impl Core {
         self.count_poll();
         let task = self.slots.get_mut(&id).and_then(|slot| {
             slot.ready = false;
+            // One that is being polled is ready again as soon as it comes back.
+            slot.again |= slot.task.is_none();
             slot.task.take()
         });
         Some((id, task))
@@ -163,7 +171,9 @@ impl Core {
             return Some(task);
         };
         slot.task = Some(task);
-        if in_vain {
+        // Not twice in a row, or one that is always polled in vain would never rest.
+        slot.in_vain = in_vain && !slot.in_vain;
+        if std::mem::take(&mut slot.again) || slot.in_vain {
             self.make_ready(id);
         }
         None
@@ -186,6 +196,10 @@ impl Core {
         self.ready.clear();
         let slots = std::mem::take(&mut self.slots);
         slots.into_values().filter_map(|slot| slot.task).collect()
+    }
+
+    pub(super) fn is_seeded(&self) -> bool {
+        self.rng.is_some()
     }
 
     /// When the earliest alarm goes off.

@@ -36,7 +36,7 @@ impl Faults {
         self
     }
 
-    /// Tasks that wait are polled although nobody woke them, this often after a poll.
+    /// Tasks that wait are polled once more although nobody woke them, this often.
     #[must_use]
     pub fn poll_in_vain(mut self, probability: f64) -> Self {
         self.polls_in_vain = probability;

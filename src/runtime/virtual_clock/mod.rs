@@ -159,6 +159,8 @@ impl VirtualRuntime {
     pub fn kill(&self) {
         let tasks = self.core.lock().kill();
         drop(tasks);
+        // Nothing else can run, and what it has kept of the dead must go.
+        self.release_settled();
     }
 
     /// Runs everything that is ready until nothing is. No time passes.
@@ -196,13 +198,18 @@ impl VirtualRuntime {
         self.core.lock().move_on(target);
     }
 
-    /// Runs one task once, if any is ready, or fires one timer that is due. Returns false if there
-    /// is nothing to run unless time passes.
+    /// Runs one task once, if any is ready; else fires one timer that is due, or all that are on a
+    /// seeded runtime; else lets those go on who wait to be [settled](VirtualRuntime::settled).
+    /// Returns false if there is nothing to run unless time passes.
     ///
     /// # Panics
     ///
     /// As [`settle`](VirtualRuntime::settle).
     pub fn step(&self) -> bool {
+        self.step_on() || self.release_settled()
+    }
+
+    fn step_on(&self) -> bool {
         self.run_one() || self.fire_next(self.now())
     }
 
@@ -233,7 +240,7 @@ impl VirtualRuntime {
                 }
             }
             // One that wakes itself lets the others run, too.
-            if !self.step() && !woken && !self.release_settled() {
+            if !self.step_on() && !woken && !self.release_settled() {
                 assert!(
                     self.fire_next(end),
                     "nothing can run any more, not within a day"
@@ -301,8 +308,15 @@ impl VirtualRuntime {
         any
     }
 
-    /// Moves on to the earliest timer, if it is not after `limit`.
+    /// Moves on to the earliest timer, if it is not after `limit`. On a seeded runtime all those of
+    /// that instant go off together, so that it is left to chance who runs first.
     fn fire_next(&self, limit: Instant) -> bool {
+        let fired = self.fire_one(limit);
+        while fired && self.core.lock().is_seeded() && self.fire_one(self.now()) {}
+        fired
+    }
+
+    fn fire_one(&self, limit: Instant) -> bool {
         let alarm = self.core.lock().take_alarm(limit);
         match alarm {
             Some(Alarm::Wake(waker)) => waker.wake(),
@@ -336,7 +350,7 @@ impl Spawner for VirtualRuntime {
         drop(refused);
     }
 
-    /// Runs `work` at once, on this thread: nothing else happens meanwhile.
+    /// Runs `work` in its turn, on this thread: nothing else happens meanwhile, and no time passes.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn(Box::pin(async move { work() }));
     }
