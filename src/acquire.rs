@@ -61,15 +61,23 @@ pub(crate) fn lend_by_the_clock<M: Manager>(
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
     match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
         Lend::Connection(live) => Ok(Some(lent(shared, live, None))),
-        Lend::Rejected(why) => Err(rejected(shared, why)),
+        Lend::Rejected(why) => Err(rejected(shared, why, Duration::ZERO)),
         Lend::Closed => Err(AcquireError::Closed),
         Lend::Unavailable => Ok(None),
     }
 }
 
-fn rejected<M: Manager>(shared: &Shared<M>, why: Rejection) -> AcquireError<M::Error> {
-    shared.observe(|observer| observer.rejected(&observer::Rejected::new(why)));
-    why.into()
+fn rejected<M: Manager>(
+    shared: &Shared<M>,
+    why: Rejection,
+    waited: Duration,
+) -> AcquireError<M::Error> {
+    shared.observe(|observer| observer.rejected(&observer::Rejected::new(why, waited)));
+    match why {
+        Rejection::Paused => AcquireError::Paused,
+        Rejection::QueueFull => AcquireError::QueueFull,
+        Rejection::Shed => AcquireError::Shed { waited },
+    }
 }
 
 /// The answer to a caller who would not wait.
@@ -161,7 +169,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
         let answer = match joined {
             Join::Served(live) => Some(Ok(lent(shared, live, None))),
-            Join::Rejected(why) => Some(Err(rejected(shared, why))),
+            Join::Rejected(why) => Some(Err(rejected(shared, why, Duration::ZERO))),
             Join::Closed => Some(Err(AcquireError::Closed)),
             Join::Queued(key) => {
                 self.entry = Some(Entry {
@@ -195,6 +203,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         match outcome {
             Outcome::Connection(live) => Ok(lent(shared, live, since)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
+            Outcome::Shed { waited } => Err(rejected(shared, Rejection::Shed, waited)),
             Outcome::Closed => Err(AcquireError::Closed),
             Outcome::Late { phase, since } => {
                 let now = shared.now();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::primitives::Arc;
-use crate::status::{Rejection, Status};
+use crate::status::Status;
 
 /// Why [`acquire`](crate::Pool::acquire) did not lend a connection. `E` is the manager's error.
 #[non_exhaustive]
@@ -28,6 +28,12 @@ pub enum AcquireError<E> {
     Paused,
     /// As many callers waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
     QueueFull,
+    /// The pool is overloaded and turned the caller away, by the rule of
+    /// [`controlled_delay`](crate::Builder::controlled_delay).
+    Shed {
+        /// How long it waited.
+        waited: Duration,
+    },
     /// The pool is closed, or began to close while the caller waited.
     Closed,
 }
@@ -71,6 +77,11 @@ impl<E> AcquireError<E> {
         matches!(self, AcquireError::QueueFull)
     }
 
+    /// True if the pool is overloaded and turned the caller away.
+    pub fn is_shed(&self) -> bool {
+        matches!(self, AcquireError::Shed { .. })
+    }
+
     /// True if the pool is closed.
     pub fn is_closed(&self) -> bool {
         matches!(self, AcquireError::Closed)
@@ -81,16 +92,10 @@ impl<E> AcquireError<E> {
         match self {
             AcquireError::TimedOut { cause, .. } => cause.as_ref(),
             AcquireError::Connect(error) => Some(error),
-            AcquireError::Paused | AcquireError::QueueFull | AcquireError::Closed => None,
-        }
-    }
-}
-
-impl<E> From<Rejection> for AcquireError<E> {
-    fn from(why: Rejection) -> Self {
-        match why {
-            Rejection::Paused => AcquireError::Paused,
-            Rejection::QueueFull => AcquireError::QueueFull,
+            AcquireError::Paused
+            | AcquireError::QueueFull
+            | AcquireError::Shed { .. }
+            | AcquireError::Closed => None,
         }
     }
 }
@@ -133,6 +138,9 @@ impl<E: fmt::Debug> fmt::Debug for AcquireError<E> {
             AcquireError::Connect(error) => f.debug_tuple("Connect").field(error).finish(),
             AcquireError::Paused => f.write_str("Paused"),
             AcquireError::QueueFull => f.write_str("QueueFull"),
+            AcquireError::Shed { waited } => {
+                f.debug_struct("Shed").field("waited", waited).finish()
+            }
             AcquireError::Closed => f.write_str("Closed"),
         }
     }
@@ -174,6 +182,10 @@ impl<E> fmt::Display for AcquireError<E> {
             AcquireError::Paused => f.write_str("the pool is paused; try again when it is resumed"),
             AcquireError::QueueFull => f.write_str(
                 "too many wait for a connection already; send less, or raise max_waiters or max_size",
+            ),
+            AcquireError::Shed { waited } => write!(
+                f,
+                "turned away after {waited:.1?}, the pool is overloaded; send less, or raise max_size"
             ),
             AcquireError::Closed => f.write_str("the pool is closed"),
         }

@@ -143,16 +143,22 @@ impl TimedOut {
 #[derive(Clone, Debug)]
 pub struct Rejected {
     why: Rejection,
+    waited: Duration,
 }
 
 impl Rejected {
-    pub(crate) fn new(why: Rejection) -> Self {
-        Rejected { why }
+    pub(crate) fn new(why: Rejection, waited: Duration) -> Self {
+        Rejected { why, waited }
     }
 
     /// Why.
     pub fn why(&self) -> Rejection {
         self.why
+    }
+
+    /// How long the caller had waited: not at all, unless it was shed.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 }
 

@@ -3,9 +3,61 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::error::BuildError;
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $set:ident $option:ident: $type:ty;)*) => {
+        /// # Changing settings while the pool runs
+        ///
+        /// Each does what the [`Builder`](crate::Builder)'s method of that name does, and is a
+        /// [`BuildError`] for the same reasons; the pool is left as it was then.
+        impl<M: Manager> Pool<M> {
+            $(
+                $(#[$doc])*
+                pub fn $set(&self, value: impl Into<$type>) -> Result<(), BuildError> {
+                    let value = value.into();
+                    self.reconfigure(|config| config.$option = value)
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    /// For those who acquire from now on: who waits keeps the deadline that he has.
+    set_acquire_timeout acquire_timeout: Option<Duration>;
+    /// For attempts that begin from now on.
+    set_connect_timeout connect_timeout: Option<Duration>;
+    /// For checks that begin from now on.
+    set_check_timeout check_timeout: Option<Duration>;
+    /// For recyclings that begin from now on.
+    set_recycle_timeout recycle_timeout: Option<Duration>;
+    /// For closes that begin from now on.
+    set_close_timeout close_timeout: Option<Duration>;
+    /// For all that are idle, at once.
+    set_idle_timeout idle_timeout: Option<Duration>;
+    /// For all that are idle, at once.
+    set_keepalive keepalive: Option<Duration>;
+    /// For connections that are made from now on: those that are there have had theirs drawn.
+    set_max_lifetime max_lifetime: Option<Duration>;
+    /// More are made at once; fewer are kept as the others age, none is closed for that.
+    set_min_idle min_idle: usize;
+    /// For connections that come back from now on.
+    set_max_idle max_idle: Option<usize>;
+    /// For those who acquire from now on.
+    set_max_waiters max_waiters: Option<usize>;
+}
+
+impl<M: Manager> Pool<M> {
+    fn reconfigure(&self, change: impl FnOnce(&mut Config)) -> Result<(), BuildError> {
+        self.shared()
+            .transition(|state, now, fx| state.reconfigure(change, now, fx))
+    }
+}
 
 /// # Operating
 impl<M: Manager> Pool<M> {

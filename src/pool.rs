@@ -93,7 +93,10 @@ impl<M: Manager> Pool<M> {
         let shared = self.shared();
         match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None => Acquire::new(shared, shared.config.acquire_timeout).await,
+            None => {
+                let timeout = shared.setting(|config| config.acquire_timeout);
+                Acquire::new(shared, timeout).await
+            }
         }
     }
 

@@ -26,7 +26,6 @@ use crate::work;
 pub(crate) struct Shared<M: Manager> {
     pub(crate) state: Mutex<State<M::Connection, M::Error>>,
     pub(crate) manager: M,
-    pub(crate) config: Config,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// When the pool was built: the origin of its [`Moment`]s.
     pub(crate) origin: Instant,
@@ -94,7 +93,6 @@ impl<M: Manager> Shared<M> {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(config, seed)),
                 manager,
-                config,
                 runtime,
                 origin,
                 observer,
@@ -107,6 +105,11 @@ impl<M: Manager> Shared<M> {
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
         shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
+    }
+
+    /// One of the settings, which may change while the pool runs.
+    pub(crate) fn setting<T>(&self, which: impl FnOnce(&Config) -> T) -> T {
+        which(self.state.lock().config())
     }
 
     /// The present moment on the pool's clock.

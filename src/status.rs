@@ -69,7 +69,7 @@ pub struct Statistics {
     /// Calls that waited and were dropped by their caller before they saw an answer. One that was
     /// never polled has not begun to wait.
     pub cancellations: u64,
-    /// Calls that were turned away although they had time, by reason.
+    /// Calls that were turned away although they had time left, by reason.
     pub rejections: Rejections,
     /// Connections made.
     pub connects: u64,
@@ -108,6 +108,9 @@ pub enum Rejection {
     Paused,
     /// As many waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
     QueueFull,
+    /// The pool was overloaded, by the rule of
+    /// [`controlled_delay`](crate::Builder::controlled_delay).
+    Shed,
 }
 
 /// Calls that were turned away, by [`Rejection`].
@@ -118,18 +121,21 @@ pub struct Rejections {
     pub paused: u64,
     /// [`Rejection::QueueFull`].
     pub queue_full: u64,
+    /// [`Rejection::Shed`].
+    pub shed: u64,
 }
 
 impl Rejections {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.paused + self.queue_full
+        self.paused + self.queue_full + self.shed
     }
 
     pub(crate) fn count(&mut self, why: Rejection) {
         match why {
             Rejection::Paused => self.paused += 1,
             Rejection::QueueFull => self.queue_full += 1,
+            Rejection::Shed => self.shed += 1,
         }
     }
 }

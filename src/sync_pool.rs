@@ -82,7 +82,7 @@ impl<M: Manager> SyncPool<M> {
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
     pub fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(self.pool.shared().config.acquire_timeout)
+        self.wait(|shared| shared.setting(|config| config.acquire_timeout))
     }
 
     /// Lends a connection, waiting for one up to `timeout`. Zero means not to wait.
@@ -98,7 +98,7 @@ impl<M: Manager> SyncPool<M> {
         &self,
         timeout: Duration,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(Some(timeout))
+        self.wait(|_| Some(timeout))
     }
 
     /// Lends an idle connection now, or nothing; see [`Pool::try_acquire`].
@@ -221,12 +221,12 @@ impl<M: Manager> SyncPool<M> {
 
     fn wait(
         &self,
-        timeout: Option<Duration>,
+        timeout: impl FnOnce(&Shared<M>) -> Option<Duration>,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.pool.shared();
         match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None => park_until_served(shared, timeout),
+            None => park_until_served(shared, timeout(shared)),
         }
     }
 }

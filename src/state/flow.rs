@@ -252,6 +252,10 @@ impl<C, E> State<C, E> {
             return Join::Closed;
         };
         self.statistics.waits += 1;
+        if let Some(overload) = self.overload.as_mut().filter(|_| self.waiters.is_empty()) {
+            let tick = overload.joined(now, self.next_turn);
+            self.note_due(tick, fx);
+        }
         let key = self.waiters.push(now, deadline, waker);
         self.retry.bring_forward();
         self.revive(fx);
@@ -398,7 +402,7 @@ impl<C, E> State<C, E> {
                 }
             }
             Some(Outcome::Failed(error)) => fx.garbage = Some(error),
-            Some(Outcome::Late { .. } | Outcome::Closed) => {}
+            Some(Outcome::Late { .. } | Outcome::Shed { .. } | Outcome::Closed) => {}
         }
         self.pump(now, fx);
         waiter.waker

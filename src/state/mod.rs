@@ -53,6 +53,7 @@ mod effects;
 mod flow;
 mod outcomes;
 mod renewal;
+mod shed;
 mod supply;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,7 @@ use std::time::Instant;
 use crate::config::{CheckPolicy, Config, IdleOrder};
 use crate::error::Phase;
 use crate::manager::Metrics;
+use crate::overload::Overload;
 use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
@@ -183,6 +185,7 @@ pub(crate) struct State<C, E> {
     idle: VecDeque<Box<Live<C>>>,
     stages: Stages,
     waiters: Waiters<Outcome<C, E>>,
+    overload: Option<Overload>,
     retry: Retry<E>,
     /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
     driverless: usize,
@@ -226,6 +229,7 @@ impl<C, E> State<C, E> {
             idle: VecDeque::new(),
             stages: Stages::default(),
             waiters: Waiters::new(),
+            overload: config.controlled_delay.map(Overload::new),
             retry: Retry::new(config.backoff()),
             driverless: 0,
             attempts: Attempts::new(),

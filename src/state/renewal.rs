@@ -160,7 +160,11 @@ impl<C, E> State<C, E> {
         if std::mem::take(&mut self.paused) {
             self.update_barred();
             fx.progress = true;
+            if let Some(overload) = &mut self.overload {
+                overload.forget();
+            }
             self.hurry(now, fx);
+            self.note_due(self.next_due(now), fx);
         }
     }
 

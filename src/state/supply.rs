@@ -101,13 +101,17 @@ impl<C, E> State<C, E> {
         fx.wake(waker);
     }
 
-    /// The first waiter whose deadline has not passed. Those before it learn that they are late.
+    /// The first waiter whose deadline has not passed. Those before it learn that they are late, or
+    /// that the pool is overloaded.
     pub(super) fn pop_live_waiter(
         &mut self,
         now: Moment,
         phase: Phase,
         fx: &mut Effects<C, E>,
     ) -> Option<usize> {
+        if self.overload.is_some() {
+            return self.pop_by_the_rule(now, phase, fx);
+        }
         loop {
             let first = self.waiters.first()?;
             let late = first.deadline <= now;
@@ -116,10 +120,21 @@ impl<C, E> State<C, E> {
             if !late {
                 return Some(key);
             }
-            self.count_missed(phase, now);
-            let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
-            fx.wake(waker);
+            self.tell_late(key, phase, since, now, fx);
         }
+    }
+
+    pub(super) fn tell_late(
+        &mut self,
+        key: usize,
+        phase: Phase,
+        since: Moment,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        self.count_missed(phase, now);
+        let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
+        fx.wake(waker);
     }
 
     pub(super) fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
@@ -238,10 +253,14 @@ impl<C, E> State<C, E> {
             return self.reject(live, CloseReason::Idle);
         }
         let expires_at = live.expires_at;
+        if let Some(overload) = &mut self.overload {
+            overload.is_idle();
+        }
+        let probe_at = live.fit_at.after_any(self.config.keepalive);
         let index = self.idle.partition_point(|other| other.turn < live.turn);
         self.idle.insert(index, live);
         fx.progress = true;
-        self.note_due(expires_at, fx);
+        self.note_due(expires_at.min(probe_at), fx);
         self.note_due(self.idle_due(), fx);
         None
     }

@@ -153,6 +153,7 @@ impl World {
                 Some(Outcome::Failed(_)) => {
                     assert_eq!(passed_over, None, "user {user} was answered first");
                 }
+                Some(Outcome::Shed { .. }) => panic!("nobody is turned away here"),
                 Some(Outcome::Late { .. }) => assert!(late, "user {user} is not late"),
                 Some(Outcome::Closed) => assert!(self.pool.closed, "the pool is open"),
             }

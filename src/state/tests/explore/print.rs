@@ -224,6 +224,7 @@ impl World {
             Some(Outcome::Failed(_)) => row.small(1),
             Some(Outcome::Late { .. }) => row.small(2),
             Some(Outcome::Closed) => row.small(3),
+            Some(Outcome::Shed { .. }) => row.small(5),
             Some(Outcome::Connection(live)) => {
                 row.small(4);
                 self.print_live(live, row);

@@ -66,7 +66,9 @@ impl World {
     fn over(&mut self, user: usize, outcome: Outcome<u64, ()>) {
         let next = match outcome {
             Outcome::Connection(live) => holding(live),
-            Outcome::Failed(_) | Outcome::Late { .. } | Outcome::Closed => User::Away,
+            Outcome::Failed(_) | Outcome::Late { .. } | Outcome::Shed { .. } | Outcome::Closed => {
+                User::Away
+            }
         };
         self.leave(user, next);
     }
