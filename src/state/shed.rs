@@ -16,17 +16,17 @@ impl<C, E> State<C, E> {
     ) -> Option<usize> {
         let sheds = self.overload.as_mut()?.comes_free(now);
         self.turn_away(sheds, phase, now, fx);
+        // What counts is the wait of the first, even if another is served: the short waits of the
+        // last to come say nothing about the load.
+        let first = self.waiters.first().map(|first| first.since);
         let overload = self.overload.as_mut()?;
         let lifo = overload.is_slow() && self.config.queue_order == QueueOrder::AdaptiveLifo;
         let key = match lifo {
             true => self.waiters.pop_last(now),
             false => self.waiters.pop(),
         };
-        match key {
-            Some(key) => {
-                let waited = now.elapsed_since(self.waiters.get_mut(key).since);
-                overload.served(waited, self.next_turn);
-            }
+        match first {
+            Some(since) => overload.served(now.elapsed_since(since), self.next_turn),
             None => overload.is_idle(),
         }
         key

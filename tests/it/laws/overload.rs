@@ -293,6 +293,7 @@ async fn overloaded_pool_says_so_and_for_how_long_one_waited(w: World) {
 /// Law 157: the option.
 async fn last_to_come_is_first_served_while_overloaded(w: World) {
     let run = async |order: QueueOrder| {
+        let w = w.sibling();
         let pool = w.pool(|b| {
             b.max_size(1)
                 .controlled_delay(w.ms(50), w.ms(1000))
