@@ -26,7 +26,7 @@ use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
 use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
-use crate::status::Status;
+use crate::status::{Rejection, Status};
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
 
@@ -61,8 +61,22 @@ pub(crate) fn lend_by_the_clock<M: Manager>(
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
     match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
         Lend::Connection(live) => Ok(Some(lent(shared, live, None))),
+        Lend::Rejected(why) => Err(rejected(shared, why, Duration::ZERO)),
         Lend::Closed => Err(AcquireError::Closed),
         Lend::Unavailable => Ok(None),
+    }
+}
+
+fn rejected<M: Manager>(
+    shared: &Shared<M>,
+    why: Rejection,
+    waited: Duration,
+) -> AcquireError<M::Error> {
+    shared.observe(|observer| observer.rejected(&observer::Rejected::new(why, waited)));
+    match why {
+        Rejection::Paused => AcquireError::Paused,
+        Rejection::QueueFull => AcquireError::QueueFull,
+        Rejection::Shed => AcquireError::Shed { waited },
     }
 }
 
@@ -155,6 +169,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
         let answer = match joined {
             Join::Served(live) => Some(Ok(lent(shared, live, None))),
+            Join::Rejected(why) => Some(Err(rejected(shared, why, Duration::ZERO))),
             Join::Closed => Some(Err(AcquireError::Closed)),
             Join::Queued(key) => {
                 self.entry = Some(Entry {
@@ -188,6 +203,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         match outcome {
             Outcome::Connection(live) => Ok(lent(shared, live, since)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
+            Outcome::Shed { waited } => Err(rejected(shared, Rejection::Shed, waited)),
             Outcome::Closed => Err(AcquireError::Closed),
             Outcome::Late { phase, since } => {
                 let now = shared.now();

@@ -116,6 +116,21 @@ impl Attempts {
         }
     }
 
+    /// Nobody should count on any of those under way.
+    pub(crate) fn doubt_all(&mut self, now: Moment) {
+        for attempt in &mut self.under_way {
+            attempt.overdue_at = attempt.overdue_at.min(now);
+        }
+    }
+
+    /// How many connects under way began before this one.
+    pub(crate) fn connects_before(&self, first: AttemptId) -> usize {
+        let connects = self.under_way.iter();
+        connects
+            .filter(|other| other.kind == Kind::Connect && other.id < first)
+            .count()
+    }
+
     /// When the next will be overdue.
     pub(crate) fn next_overdue(&self, now: Moment) -> Moment {
         let overdue = self.on_time(now).map(|other| other.overdue_at);

@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::config::{CheckPolicy, Config, ConnectPolicy, IdleOrder};
+use crate::config::{CheckPolicy, Config, ConnectPolicy, IdleOrder, PausePolicy, QueueOrder};
 use crate::error::BuildError;
 use crate::manager::Manager;
 use crate::observer::Observer;
+use crate::overload::ControlledDelay;
 use crate::pool::Pool;
 use crate::primitives::{Arc, contain};
 use crate::runtime::{self, Runtime};
@@ -62,6 +63,45 @@ impl<M: Manager, P> Builder<M, P> {
     pub fn max_idle(self, connections: impl Into<Option<usize>>) -> Self {
         let connections = connections.into();
         self.set(|config| config.max_idle = connections)
+    }
+
+    /// How many callers may wait for a connection to be given back: one more fails at once with
+    /// [`QueueFull`](crate::AcquireError::QueueFull). No limit unless set.
+    ///
+    /// Those for whom a connection is being made or checked, or could be, do not count, so with 0
+    /// the pool still connects, and nobody waits while all connections are lent. Set it where a
+    /// late answer is worth less than an early refusal: a caller in a queue of a thousand holds
+    /// memory, a socket and somebody else's patience.
+    pub fn max_waiters(self, callers: impl Into<Option<usize>>) -> Self {
+        let callers = callers.into();
+        self.set(|config| config.max_waiters = callers)
+    }
+
+    /// Turns away those who would wait in vain when more work comes than can be done: *controlled
+    /// delay*. Off unless set; 50 milliseconds and 2 seconds are good values to begin with; zero is an
+    /// error.
+    ///
+    /// The pool is *slow* from the moment that a whole `interval` went by in which even the shortest
+    /// wait was longer than `target`. Then whoever has waited for more than twice `target` when a
+    /// connection comes free is answered with [`Shed`](crate::AcquireError::Shed), and the first who
+    /// has not is served, so that those who are served waited for about twice `target` at most, and no
+    /// connection is idle. One wait of no more than `target` ends it with the interval. A burst that is
+    /// over within two intervals costs nobody anything; if nothing comes free at all, those who wait
+    /// are turned away after two to three intervals.
+    ///
+    /// Without this, everybody waits for as long as his deadline allows when the pool is overloaded,
+    /// and the work that is done is for those who are about to give up.
+    ///
+    /// The rule is that of Elixir's `db_connection`, which goes back to the CoDel of Nichols and
+    /// Jacobson ("Controlling Queue Delay", ACM Queue, 2012).
+    pub fn controlled_delay(self, target: Duration, interval: Duration) -> Self {
+        let rule = ControlledDelay { target, interval };
+        self.set(|config| config.controlled_delay = Some(rule))
+    }
+
+    /// In which order those who wait are served. As they came, unless set.
+    pub fn queue_order(self, order: QueueOrder) -> Self {
+        self.set(|config| config.queue_order = order)
     }
 
     /// How many connections may be in the making at a time. No limit but `max_size` unless set; 0
@@ -131,6 +171,24 @@ impl<M: Manager, P> Builder<M, P> {
         self.set(|config| config.idle_timeout = limit)
     }
 
+    /// Checks idle connections in the background that have not been used, or checked, for this long.
+    /// Off unless set; zero is an error.
+    ///
+    /// One that passes goes back to its place; one that fails is closed, and replaced as `min_idle`
+    /// asks. It keeps connections from being cut by a firewall that forgets silent ones, and finds
+    /// dead ones before a caller does. Being checked is not being used: it does not renew the idle
+    /// time. It may be late by one tick (see [`idle_timeout`](Builder::idle_timeout)).
+    pub fn keepalive(self, period: impl Into<Option<Duration>>) -> Self {
+        let period = period.into();
+        self.set(|config| config.keepalive = period)
+    }
+
+    /// How many connections may be checked at a time for [`keepalive`](Builder::keepalive), and be out
+    /// of reach meanwhile. 4 unless set; 0 is an error.
+    pub fn keepalive_concurrency(self, checks: usize) -> Self {
+        self.set(|config| config.keepalive_concurrency = checks)
+    }
+
     /// How old a connection may get. 30 minutes unless set; `None` lets them live for ever; zero
     /// is an error.
     ///
@@ -174,6 +232,22 @@ impl<M: Manager, P> Builder<M, P> {
     /// again, unless set.
     pub fn connect_policy(self, policy: ConnectPolicy) -> Self {
         self.set(|config| config.connect_policy = policy)
+    }
+
+    /// What a [pause](Pool::pause) means to those who want a connection. They wait, unless set.
+    pub fn pause_policy(self, policy: PausePolicy) -> Self {
+        self.set(|config| config.pause_policy = policy)
+    }
+
+    /// Whether one failed [check](Manager::check) condemns all connections that were made before
+    /// it: idle ones are closed without a check of their own, lent ones when they come back. Not
+    /// unless set.
+    ///
+    /// Set it where connections die together, as when a database fails over: then a hundred dead
+    /// ones cost one failed check, not a hundred time-outs one after the other. Leave it where they
+    /// die one by one, since healthy ones are closed as well. Those in the making are spared.
+    pub fn reset_on_failed_check(self, on: bool) -> Self {
+        self.set(|config| config.reset_on_failed_check = on)
     }
 
     /// The runtime to use. Unless set it is looked for when the pool is built: the tokio runtime

@@ -213,6 +213,15 @@ impl Clock {
         self.set(now);
     }
 
+    /// The settings have changed.
+    pub(crate) fn set_tick(&mut self, tick: Tick) {
+        if tick != self.tick {
+            self.tick = tick;
+            self.credit = 0;
+            self.set(self.now);
+        }
+    }
+
     /// There is a new keeper.
     pub(crate) fn keeper_back(&mut self) {
         self.keeper = Keeper::Asleep;

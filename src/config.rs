@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::error::BuildError;
+use crate::overload::ControlledDelay;
 
 /// When an idle connection is [checked](crate::Manager::check) before it is lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +56,41 @@ impl Default for ConnectPolicy {
     }
 }
 
+/// In which order those who wait are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueueOrder {
+    /// First come, first served. The default.
+    #[default]
+    Fifo,
+    /// As long as the pool is overloaded by the rule of
+    /// [`controlled_delay`](crate::Builder::controlled_delay), the last to come is served first: the
+    /// others are the likelier to be given up on by whoever asked. First come, first served
+    /// otherwise, and always if no delay is controlled.
+    AdaptiveLifo,
+}
+
+/// What a [pause](crate::Pool::pause) means to those who want a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PausePolicy {
+    /// They wait until it is over, up to their own deadlines, which go on running. The default.
+    #[default]
+    Wait,
+    /// They are told at once: [`AcquireError::Paused`](crate::AcquireError::Paused). Those who
+    /// waited before it began wait on.
+    FailFast,
+}
+
 /// Everything that can be set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
     pub(crate) max_size: usize,
     pub(crate) min_idle: usize,
     pub(crate) max_idle: Option<usize>,
+    pub(crate) max_waiters: Option<usize>,
+    pub(crate) controlled_delay: Option<ControlledDelay>,
+    pub(crate) queue_order: QueueOrder,
     pub(crate) connect_concurrency: Option<usize>,
     pub(crate) return_queue: Option<usize>,
     pub(crate) acquire_timeout: Option<Duration>,
@@ -69,12 +99,16 @@ pub(crate) struct Config {
     pub(crate) recycle_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) keepalive: Option<Duration>,
+    pub(crate) keepalive_concurrency: usize,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) lifetime_jitter: f64,
     pub(crate) max_uses: Option<u64>,
     pub(crate) check_policy: CheckPolicy,
     pub(crate) idle_order: IdleOrder,
     pub(crate) connect_policy: ConnectPolicy,
+    pub(crate) pause_policy: PausePolicy,
+    pub(crate) reset_on_failed_check: bool,
 }
 
 impl Default for Config {
@@ -83,6 +117,9 @@ impl Default for Config {
             max_size: 10,
             min_idle: 0,
             max_idle: None,
+            max_waiters: None,
+            controlled_delay: None,
+            queue_order: QueueOrder::default(),
             connect_concurrency: None,
             return_queue: None,
             acquire_timeout: Some(Duration::from_secs(30)),
@@ -91,12 +128,16 @@ impl Default for Config {
             recycle_timeout: Some(Duration::from_secs(5)),
             close_timeout: Some(Duration::from_secs(5)),
             idle_timeout: Some(Duration::from_secs(10 * 60)),
+            keepalive: None,
+            keepalive_concurrency: 4,
             max_lifetime: Some(Duration::from_secs(30 * 60)),
             lifetime_jitter: 0.1,
             max_uses: None,
             check_policy: CheckPolicy::default(),
             idle_order: IdleOrder::default(),
             connect_policy: ConnectPolicy::default(),
+            pause_policy: PausePolicy::default(),
+            reset_on_failed_check: false,
         }
     }
 }
@@ -109,6 +150,9 @@ impl Config {
             max_size,
             min_idle,
             max_idle,
+            max_waiters: _,
+            controlled_delay,
+            queue_order: _,
             connect_concurrency,
             return_queue,
             acquire_timeout,
@@ -117,12 +161,16 @@ impl Config {
             recycle_timeout,
             close_timeout,
             idle_timeout,
+            keepalive,
+            keepalive_concurrency,
             max_lifetime,
             lifetime_jitter,
             max_uses,
             check_policy: _,
             idle_order: _,
             connect_policy,
+            pause_policy: _,
+            reset_on_failed_check: _,
         } = *self;
         if max_size == 0 {
             return Err(BuildError::ZeroMaxSize);
@@ -140,6 +188,11 @@ impl Config {
             ("recycle_timeout", recycle_timeout),
             ("close_timeout", close_timeout),
             ("idle_timeout", idle_timeout),
+            ("keepalive", keepalive),
+            (
+                "controlled_delay",
+                controlled_delay.map(|rule| rule.shorter()),
+            ),
             ("max_lifetime", max_lifetime),
         ] {
             if duration == Some(Duration::ZERO) {
@@ -150,6 +203,7 @@ impl Config {
             ("connect_concurrency", connect_concurrency == Some(0)),
             ("return_queue", return_queue == Some(0)),
             ("max_uses", max_uses == Some(0)),
+            ("keepalive_concurrency", keepalive_concurrency == 0),
         ] {
             if zero {
                 return Err(BuildError::Zero { option });
@@ -181,7 +235,12 @@ impl Config {
             CheckPolicy::IdleFor(age) => Some(age),
             CheckPolicy::Always | CheckPolicy::Never => None,
         };
-        let ages = [self.idle_timeout, self.max_lifetime, check_age];
+        let ages = [
+            self.idle_timeout,
+            self.keepalive,
+            self.max_lifetime,
+            check_age,
+        ];
         let shortest = ages.into_iter().flatten().min();
         match shortest.map_or(LONGEST, |age| LONGEST.min(age / 10)) {
             tick if tick < SHORTEST => Tick::Exact,

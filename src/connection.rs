@@ -46,7 +46,7 @@ impl<M: Manager> PooledConnection<M> {
         let Some(Loan { live, shared }) = conn.loan.take() else {
             unreachable!("{EMPTY}")
         };
-        shared.transition(|state, now, fx| state.detached(now, fx));
+        shared.transition(|state, now, fx| state.detached(live.epoch(), now, fx));
         shared.observe(|observer| {
             observer.closed(&crate::observer::Closed::new(CloseReason::Detached));
         });
@@ -56,6 +56,14 @@ impl<M: Manager> PooledConnection<M> {
     /// Closes the connection instead of giving it back, off this thread.
     pub fn discard(mut conn: Self) {
         conn.hand_in(Some(Verdict::Condemned(CloseReason::Discarded)), None);
+    }
+
+    /// Makes this the connection's last loan: it is closed instead of lent again, once it is given
+    /// back. Until then it can be used as before.
+    pub fn retire(conn: &mut Self) {
+        if let Some(loan) = &mut conn.loan {
+            loan.live.retire();
+        }
     }
 
     /// Gives the connection back and resolves when it is idle again, with somebody else, or

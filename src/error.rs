@@ -24,6 +24,16 @@ pub enum AcquireError<E> {
     /// No connection could be made: the manager calls the error permanent, or the pool is set to
     /// [fail fast](crate::ConnectPolicy::FailFast).
     Connect(ConnectError<E>),
+    /// The pool is paused, and [set](crate::PausePolicy::FailFast) to say so at once.
+    Paused,
+    /// As many callers waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
+    QueueFull,
+    /// The pool is overloaded and turned the caller away, by the rule of
+    /// [`controlled_delay`](crate::Builder::controlled_delay).
+    Shed {
+        /// How long it waited.
+        waited: Duration,
+    },
     /// The pool is closed, or began to close while the caller waited.
     Closed,
 }
@@ -57,6 +67,21 @@ impl<E> AcquireError<E> {
         matches!(self, AcquireError::TimedOut { .. })
     }
 
+    /// True if the pool is paused.
+    pub fn is_paused(&self) -> bool {
+        matches!(self, AcquireError::Paused)
+    }
+
+    /// True if too many waited already.
+    pub fn is_queue_full(&self) -> bool {
+        matches!(self, AcquireError::QueueFull)
+    }
+
+    /// True if the pool is overloaded and turned the caller away.
+    pub fn is_shed(&self) -> bool {
+        matches!(self, AcquireError::Shed { .. })
+    }
+
     /// True if the pool is closed.
     pub fn is_closed(&self) -> bool {
         matches!(self, AcquireError::Closed)
@@ -67,7 +92,10 @@ impl<E> AcquireError<E> {
         match self {
             AcquireError::TimedOut { cause, .. } => cause.as_ref(),
             AcquireError::Connect(error) => Some(error),
-            AcquireError::Closed => None,
+            AcquireError::Paused
+            | AcquireError::QueueFull
+            | AcquireError::Shed { .. }
+            | AcquireError::Closed => None,
         }
     }
 }
@@ -108,6 +136,11 @@ impl<E: fmt::Debug> fmt::Debug for AcquireError<E> {
                 .field("status", status)
                 .finish(),
             AcquireError::Connect(error) => f.debug_tuple("Connect").field(error).finish(),
+            AcquireError::Paused => f.write_str("Paused"),
+            AcquireError::QueueFull => f.write_str("QueueFull"),
+            AcquireError::Shed { waited } => {
+                f.debug_struct("Shed").field("waited", waited).finish()
+            }
             AcquireError::Closed => f.write_str("Closed"),
         }
     }
@@ -146,6 +179,14 @@ impl<E> fmt::Display for AcquireError<E> {
                 Ok(())
             }
             AcquireError::Connect(_) => f.write_str("could not connect"),
+            AcquireError::Paused => f.write_str("the pool is paused; try again when it is resumed"),
+            AcquireError::QueueFull => f.write_str(
+                "too many wait for a connection already; send less, or raise max_waiters or max_size",
+            ),
+            AcquireError::Shed { waited } => write!(
+                f,
+                "turned away after {waited:.1?}, the pool is overloaded; send less, or raise max_size"
+            ),
             AcquireError::Closed => f.write_str("the pool is closed"),
         }
     }

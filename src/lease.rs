@@ -17,6 +17,8 @@ pub(crate) struct Lease<M: Manager> {
     /// `None` once the place has been given back in a more particular way.
     shared: Option<Arc<Shared<M>>>,
     stage: Stage,
+    /// That of its connection, if it has one.
+    epoch: u32,
     /// Why its connection leaves the pool, should the lease be dropped now.
     reason: CloseReason,
 }
@@ -24,10 +26,16 @@ pub(crate) struct Lease<M: Manager> {
 impl<M: Manager> Lease<M> {
     /// The value of a place that the state has just moved to `stage`.
     #[inline]
-    pub(crate) fn new(shared: Arc<Shared<M>>, stage: Stage, reason: CloseReason) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared<M>>,
+        stage: Stage,
+        epoch: u32,
+        reason: CloseReason,
+    ) -> Self {
         Lease {
             shared: Some(shared),
             stage,
+            epoch,
             reason,
         }
     }
@@ -51,7 +59,7 @@ impl<M: Manager> Lease<M> {
         self.reason = reason;
         let from = std::mem::replace(&mut self.stage, Stage::Closing);
         if let Some(shared) = self.shared.as_ref().filter(|_| from != Stage::Closing) {
-            shared.transition(|state, now, fx| state.condemned(from, now, fx));
+            shared.transition(|state, now, fx| state.condemned(from, self.epoch, now, fx));
         }
     }
 }
@@ -61,7 +69,7 @@ impl<M: Manager> Drop for Lease<M> {
     fn drop(&mut self) {
         let shared = self.shared.take();
         if let Some(shared) = shared.filter(|_| !cfg!(mutant = "lost-place")) {
-            shared.give_back(self.stage, self.reason, true);
+            shared.give_back(self.stage, self.epoch, self.reason, true);
         }
     }
 }
@@ -81,16 +89,23 @@ impl<M: Manager> Held<M> {
         stage: Stage,
         reason: CloseReason,
     ) -> Self {
+        let lease = Lease::new(shared, stage, live.epoch(), reason);
         Held {
             live: Some(live),
-            lease: Lease::new(shared, stage, reason),
+            lease,
         }
     }
 
     /// Gives the place back, now that the connection has been closed.
     pub(crate) fn closed(mut self) {
         if let Some(shared) = self.lease.surrender() {
-            shared.give_back(self.lease.stage, self.lease.reason, false);
+            let Lease {
+                stage,
+                epoch,
+                reason,
+                ..
+            } = self.lease;
+            shared.give_back(stage, epoch, reason, false);
         }
     }
 }
@@ -107,9 +122,9 @@ impl<M: Manager> Drop for Held<M> {
 
 impl<M: Manager> Shared<M> {
     #[cold]
-    fn give_back(self: Arc<Self>, stage: Stage, reason: CloseReason, lost: bool) {
+    fn give_back(self: Arc<Self>, stage: Stage, epoch: u32, reason: CloseReason, lost: bool) {
         self.transition(|state, now, fx: &mut Effects<_, _>| {
-            state.given_back(stage, reason, lost, now, fx);
+            state.given_back(stage, epoch, reason, lost, now, fx);
         });
         if !matches!(stage, Stage::Connecting(_)) {
             self.observe(|observer| observer.closed(&crate::observer::Closed::new(reason)));

@@ -24,6 +24,8 @@ mod lease;
 mod maintenance;
 mod manager;
 mod observer;
+mod operations;
+mod overload;
 mod pool;
 mod primitives;
 mod retry;
@@ -41,7 +43,7 @@ pub use balanced::{
 };
 pub use blocking::{Blocking, BlockingConnection, BlockingManager};
 pub use builder::Builder;
-pub use config::{CheckPolicy, ConnectPolicy, IdleOrder};
+pub use config::{CheckPolicy, ConnectPolicy, IdleOrder, PausePolicy, QueueOrder};
 pub use connection::PooledConnection;
 pub use error::{AcquireError, BuildError, ConnectError, Phase};
 pub use keyed::{EachKey, KeyedBuilder, KeyedPool, SyncKeyedPool};
@@ -55,10 +57,10 @@ pub use runtime::TokioRuntime;
 pub use runtime::{BoxFuture, Runtime, Spawner, Timer};
 #[cfg(feature = "test-util")]
 pub use runtime::{Faults, VirtualRuntime};
-pub use status::{CloseReason, Closes, Statistics, Status, Timeouts};
+pub use status::{CloseReason, Closes, Rejection, Rejections, Statistics, Status, Timeouts};
 pub use sync_pool::SyncPool;
 
 /// What an [`Observer`] is told.
 pub mod event {
-    pub use crate::observer::{Acquired, Closed, ConnectFailed, Connected, TimedOut};
+    pub use crate::observer::{Acquired, Closed, ConnectFailed, Connected, Rejected, TimedOut};
 }

@@ -29,7 +29,9 @@ pub(crate) fn keep<M: Manager>(
     let keeper = Keeper {
         shared: Arc::downgrade(shared),
         incoming,
-        jobs: shared.config.return_queue.map(async_channel::bounded),
+        jobs: shared
+            .setting(|config| config.return_queue)
+            .map(async_channel::bounded),
     };
     let signals = Arc::clone(&shared.signals);
     async move {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::ConnectError;
-use crate::status::CloseReason;
+use crate::status::{CloseReason, Rejection};
 
 /// Is told what happens in a pool. Every method has an empty default.
 ///
@@ -33,6 +33,11 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A caller's deadline passed.
     fn timed_out(&self, event: &TimedOut) {
+        let _ = event;
+    }
+
+    /// A caller was turned away although he had time.
+    fn rejected(&self, event: &Rejected) {
         let _ = event;
     }
 
@@ -129,6 +134,29 @@ impl TimedOut {
     }
 
     /// How long it waited.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+/// A caller was turned away although he had time.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    why: Rejection,
+    waited: Duration,
+}
+
+impl Rejected {
+    pub(crate) fn new(why: Rejection, waited: Duration) -> Self {
+        Rejected { why, waited }
+    }
+
+    /// Why.
+    pub fn why(&self) -> Rejection {
+        self.why
+    }
+
+    /// How long the caller had waited: not at all, unless it was shed.
     pub fn waited(&self) -> Duration {
         self.waited
     }

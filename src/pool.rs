@@ -77,6 +77,9 @@ impl<M: Manager> Pool<M> {
     /// - [`TimedOut`](AcquireError::TimedOut) when the deadline passes.
     /// - [`Connect`](AcquireError::Connect) when connecting failed and waiting for a better
     ///   outcome is pointless or not wanted; see [`ConnectPolicy`](crate::ConnectPolicy).
+    /// - [`QueueFull`](AcquireError::QueueFull) and [`Paused`](AcquireError::Paused) at once, if the
+    ///   pool is set to turn callers away; see [`max_waiters`](Builder::max_waiters) and
+    ///   [`PausePolicy`](crate::PausePolicy).
     /// - [`Closed`](AcquireError::Closed) when the pool is closed, or begins to close.
     ///
     /// # Cancel safety
@@ -90,7 +93,10 @@ impl<M: Manager> Pool<M> {
         let shared = self.shared();
         match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None => Acquire::new(shared, shared.config.acquire_timeout).await,
+            None => {
+                let timeout = shared.setting(|config| config.acquire_timeout);
+                Acquire::new(shared, timeout).await
+            }
         }
     }
 
@@ -174,15 +180,6 @@ impl<M: Manager> Pool<M> {
             .transition(|state, now, fx| state.adopt(connection, now, fx))
     }
 
-    /// Changes how many connections there may be. Zero holds everyone up until the next change.
-    ///
-    /// Growing serves those who wait at once. Shrinking closes idle connections, those that have
-    /// been idle longest first, then lent ones as they come back; none is taken from its holder.
-    pub fn resize(&self, max_size: usize) {
-        self.shared()
-            .transition(|state, now, fx| state.resize(max_size, now, fx));
-    }
-
     /// Keeps only those idle connections that `predicate` approves of, and returns how many were
     /// removed.
     ///
@@ -238,73 +235,6 @@ impl<M: Manager> Pool<M> {
     /// The manager that makes its connections.
     pub fn manager(&self) -> &M {
         &self.shared().manager
-    }
-
-    /// Closes the pool, and resolves when every connection has been closed.
-    ///
-    /// Closing begins with the call, whether or not the future is ever polled: those who wait get
-    /// [`Closed`](AcquireError::Closed), idle connections are closed, lent ones are closed when
-    /// they come back, and those in the making when they are made. It is not an error to call it
-    /// again.
-    ///
-    /// It waits for lent connections without limit; see [`close_within`](Pool::close_within).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancelling it only means not to know: the pool goes on closing.
-    #[must_use = "the pool closes all the same; await this to know that it has"]
-    pub fn close(&self) -> impl Future<Output = ()> + Send + use<M> {
-        let shared = Arc::clone(self.shared());
-        shared.begin_close();
-        async move { shared.drained().await }
-    }
-
-    /// Closes the pool, and resolves when every connection has been closed or `grace` has passed.
-    /// Returns how many places were still taken then.
-    ///
-    /// What is still out after the grace period is *severed*: the pool has done with it and is
-    /// not waited for any more. Its holder is not disturbed, and when it comes back it is closed.
-    /// (A program that ends meanwhile does not wait for that. tokio drops its tasks, and what they
-    /// hold, when it shuts down; smol's global executor does not.)
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancelling it only means not to know: the pool goes on closing.
-    #[must_use = "the pool closes all the same; await this to know that it has"]
-    pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<M> {
-        let shared = Arc::clone(self.shared());
-        shared.begin_close();
-        let end = shared.now().after(grace);
-        async move {
-            let over = async {
-                while shared.now() < end {
-                    match shared.timer(end) {
-                        Some(timer) => timer.await,
-                        None => std::future::pending().await,
-                    }
-                }
-            };
-            futures_lite::future::or(shared.drained(), over).await;
-            shared.status().size
-        }
-    }
-
-    /// Resolves when the pool begins to close: for holders that keep a connection for long, and
-    /// for tasks that should end with the pool. It does not keep the pool open.
-    ///
-    /// # Cancel safety
-    ///
-    /// This method is cancel safe.
-    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<M> {
-        let signals = Arc::clone(&self.shared().signals);
-        let shared = Arc::downgrade(self.shared());
-        async move {
-            let look = || match shared.upgrade() {
-                Some(shared) => shared.is_closed().then_some(()),
-                None => Some(()),
-            };
-            signals.closing.until(look).await;
-        }
     }
 
     /// True once the pool has begun to close.

@@ -1,5 +1,6 @@
 //! What every handle, guard and task of a pool has in common.
 
+use std::future::Future;
 use std::time::Instant;
 
 use async_channel::TrySendError;
@@ -25,7 +26,6 @@ use crate::work;
 pub(crate) struct Shared<M: Manager> {
     pub(crate) state: Mutex<State<M::Connection, M::Error>>,
     pub(crate) manager: M,
-    pub(crate) config: Config,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// When the pool was built: the origin of its [`Moment`]s.
     pub(crate) origin: Instant,
@@ -116,7 +116,6 @@ impl<M: Manager> Shared<M> {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 manager,
-                config,
                 runtime,
                 origin,
                 observer,
@@ -133,6 +132,11 @@ impl<M: Manager> Shared<M> {
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
         shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
+    }
+
+    /// One of the settings, which may change while the pool runs.
+    pub(crate) fn setting<T>(&self, which: impl FnOnce(&Config) -> T) -> T {
+        which(self.state.lock().config())
     }
 
     /// The present moment on the pool's clock.
@@ -215,7 +219,7 @@ impl<M: Manager> Shared<M> {
         // The lease is inside before the runtime sees the future: should it be dropped unpolled,
         // the place comes back.
         let stage = Stage::Connecting(id);
-        let lease = Lease::new(Arc::clone(self), stage, CloseReason::Shutdown);
+        let lease = Lease::new(Arc::clone(self), stage, 0, CloseReason::Shutdown);
         Box::pin(work::connect(lease))
     }
 
@@ -306,6 +310,22 @@ impl<M: Manager> Shared<M> {
         self.carry_out(fx);
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
+    }
+
+    /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
+    pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
+        self.transition(|state, _, fx| state.pause(fx));
+        let shared = Arc::clone(self);
+        async move {
+            let quiet = || (!shared.state.lock().is_quieting()).then_some(());
+            shared.signals.progress.until(quiet).await;
+        }
+    }
+
+    /// Resolves when nothing is left of before the last reset.
+    pub(crate) async fn renewed(&self) {
+        let renewed = || self.state.lock().is_renewed().then_some(());
+        self.signals.progress.until(renewed).await;
     }
 
     pub(crate) fn is_closed(&self) -> bool {

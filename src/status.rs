@@ -27,6 +27,8 @@ pub struct Status {
     pub waiting: usize,
     /// For how long the first of them has been waiting.
     pub oldest_waiter: Option<Duration>,
+    /// True while the pool is [paused](crate::Pool::pause).
+    pub paused: bool,
     /// True once the pool has begun to close.
     pub closed: bool,
 }
@@ -47,6 +49,9 @@ impl fmt::Display for Status {
                 write!(f, ", {number} {what}")?;
             }
         }
+        if self.paused {
+            f.write_str(", paused")?;
+        }
         Ok(())
     }
 }
@@ -64,6 +69,8 @@ pub struct Statistics {
     /// Calls that waited and were dropped by their caller before they saw an answer. One that was
     /// never polled has not begun to wait.
     pub cancellations: u64,
+    /// Calls that were turned away although they had time left, by reason.
+    pub rejections: Rejections,
     /// Connections made.
     pub connects: u64,
     /// Attempts to connect that failed, timed out or panicked.
@@ -90,6 +97,46 @@ impl Timeouts {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.wait + self.check + self.connect
+    }
+}
+
+/// Why a caller was turned away although he had time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The pool was paused, and [set](crate::PausePolicy::FailFast) to say so at once.
+    Paused,
+    /// As many waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
+    QueueFull,
+    /// The pool was overloaded, by the rule of
+    /// [`controlled_delay`](crate::Builder::controlled_delay).
+    Shed,
+}
+
+/// Calls that were turned away, by [`Rejection`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejections {
+    /// [`Rejection::Paused`].
+    pub paused: u64,
+    /// [`Rejection::QueueFull`].
+    pub queue_full: u64,
+    /// [`Rejection::Shed`].
+    pub shed: u64,
+}
+
+impl Rejections {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.paused + self.queue_full + self.shed
+    }
+
+    pub(crate) fn count(&mut self, why: Rejection) {
+        match why {
+            Rejection::Paused => self.paused += 1,
+            Rejection::QueueFull => self.queue_full += 1,
+            Rejection::Shed => self.shed += 1,
+        }
     }
 }
 
@@ -154,11 +201,13 @@ close_reasons! {
     RecycleFailed recycle_failed "recycle failed",
     /// It needed recycling, and the return queue was full or its reader gone.
     ReturnQueueFull return_queue_full "return queue full",
+    /// Made before a [reset](crate::Pool::reset).
+    Reset reset "reset",
     /// The pool was made smaller.
     Resize resize "resize",
     /// The pool was closing.
     Shutdown shutdown "shutdown",
-    /// Discarded by its holder, by `retain`, or by a panic that unwound through its guard.
+    /// Discarded or [retired](crate::PooledConnection::retire) by its holder, by `retain`, or by a panic that unwound through its guard.
     Discarded discarded "discarded",
     /// Taken out for good; it lives on, outside the pool.
     Detached detached "detached",

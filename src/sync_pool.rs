@@ -82,7 +82,7 @@ impl<M: Manager> SyncPool<M> {
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
     pub fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(self.pool.shared().config.acquire_timeout)
+        self.wait(|shared| shared.setting(|config| config.acquire_timeout))
     }
 
     /// Lends a connection, waiting for one up to `timeout`. Zero means not to wait.
@@ -98,7 +98,7 @@ impl<M: Manager> SyncPool<M> {
         &self,
         timeout: Duration,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(Some(timeout))
+        self.wait(|_| Some(timeout))
     }
 
     /// Lends an idle connection now, or nothing; see [`Pool::try_acquire`].
@@ -148,6 +148,33 @@ impl<M: Manager> SyncPool<M> {
         self.pool.retain(predicate)
     }
 
+    /// Closes every connection that is there or in the making; as [`Pool::reset`].
+    pub fn reset(&self) {
+        self.pool.reset();
+    }
+
+    /// Resets the pool little by little; as [`Pool::reset_over`].
+    pub fn reset_over(&self, duration: Duration) {
+        self.pool.reset_over(duration);
+    }
+
+    /// Blocks until no connection is left of before the last reset; as [`Pool::wait_reset`].
+    pub fn wait_reset(&self) {
+        block_on(self.pool.wait_reset());
+    }
+
+    /// Lends nothing more until [`resume`](SyncPool::resume), and blocks until all that is lent has
+    /// come back; as [`Pool::pause`]. Not to be called by a holder, who would wait for himself:
+    /// `drop(pool.as_async().pause())` pauses without waiting.
+    pub fn pause(&self) {
+        block_on(self.pool.pause());
+    }
+
+    /// Ends a pause; as [`Pool::resume`].
+    pub fn resume(&self) {
+        self.pool.resume();
+    }
+
     /// The pool at this instant.
     pub fn status(&self) -> Status {
         self.pool.status()
@@ -194,12 +221,12 @@ impl<M: Manager> SyncPool<M> {
 
     fn wait(
         &self,
-        timeout: Option<Duration>,
+        timeout: impl FnOnce(&Shared<M>) -> Option<Duration>,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.pool.shared();
         match acquire::lend(shared) {
             Some(conn) => Ok(conn),
-            None => park_until_served(shared, timeout),
+            None => park_until_served(shared, timeout(shared)),
         }
     }
 }

@@ -101,6 +101,19 @@ impl<O> Waiters<O> {
         })
     }
 
+    /// Takes the one that came last out of the queue if it has the time, else as
+    /// [`pop`](Waiters::pop).
+    pub(crate) fn pop_last(&mut self, now: Moment) -> Option<usize> {
+        let last = self.tail as usize;
+        match self.entries.get(last) {
+            Some(waiter) if waiter.deadline > now => {
+                self.unlink(last);
+                Some(last)
+            }
+            _ => self.pop(),
+        }
+    }
+
     /// Puts an outcome into the entry of one that was [popped](Waiters::pop), and returns the
     /// waker to wake once the lock is released.
     pub(crate) fn resolve(&mut self, key: usize, outcome: O) -> Option<Waker> {

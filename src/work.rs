@@ -26,7 +26,7 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
     };
     let stage = lease.stage();
     let begun = shared.is_observed().then(|| shared.now());
-    let limit = shared.config.connect_timeout;
+    let limit = shared.setting(|config| config.connect_timeout);
     let made = bounded(&*shared.runtime, limit, async {
         shared.manager.connect().await
     })
@@ -64,7 +64,7 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
         return;
     };
     let metrics = live.metrics(shared.now(), shared.origin);
-    let limit = shared.config.check_timeout;
+    let limit = shared.setting(|config| config.check_timeout);
     let checked = bounded(&*shared.runtime, limit, async {
         shared.manager.check(&mut live.connection, &metrics).await
     });
@@ -89,7 +89,7 @@ async fn recycle<M: Manager>(mut held: Held<M>) {
     let Some(live) = &mut held.live else {
         return;
     };
-    let limit = shared.config.recycle_timeout;
+    let limit = shared.setting(|config| config.recycle_timeout);
     let recycled = bounded(&*shared.runtime, limit, async {
         shared.manager.recycle(&mut live.connection).await
     });
@@ -133,7 +133,7 @@ pub(crate) async fn close<M: Manager>(mut held: Held<M>) {
         return;
     };
     if let Some(live) = held.live.take() {
-        let limit = shared.config.close_timeout;
+        let limit = shared.setting(|config| config.close_timeout);
         // However it ends, the connection is gone with the future that owned it.
         let _ = bounded(&*shared.runtime, limit, async {
             shared.manager.close(live.connection).await;

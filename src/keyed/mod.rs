@@ -264,6 +264,7 @@ where
             closing: sum(|key| key.closing),
             waiting: sum(|key| key.waiting),
             oldest_waiter: statuses.iter().filter_map(|key| key.oldest_waiter).max(),
+            paused: statuses.iter().any(|key| key.paused),
             closed: core.is_closed(),
         }
     }

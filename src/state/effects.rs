@@ -1,6 +1,7 @@
 //! What a transition asks for.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use super::Live;
 use crate::attempts::AttemptId;
@@ -18,6 +19,10 @@ pub(crate) enum Outcome<C, E> {
     Late {
         phase: Phase,
         since: Moment,
+    },
+    /// The pool is overloaded.
+    Shed {
+        waited: Duration,
     },
     Closed,
 }

@@ -2,12 +2,12 @@
 
 use std::task::Waker;
 
-use super::{Effects, Fitness, Live, Outcome, Stage, State};
+use super::{Effects, Fitness, Live, Outcome, Stage, Stages, State};
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
-use crate::config::IdleOrder;
+use crate::config::{IdleOrder, PausePolicy};
 use crate::error::{ConnectError, Phase};
-use crate::status::CloseReason;
+use crate::status::{CloseReason, Rejection};
 
 /// What a caller gets without waiting.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(crate) enum Lend<C> {
     Connection(Box<Live<C>>),
     /// Nothing that could be lent without overtaking somebody or checking first.
     Unavailable,
+    Rejected(Rejection),
     Closed,
 }
 
@@ -23,6 +24,7 @@ pub(crate) enum Lend<C> {
 pub(crate) enum Join<C> {
     Served(Box<Live<C>>),
     Queued(usize),
+    Rejected(Rejection),
     Closed,
 }
 
@@ -89,7 +91,7 @@ impl<C, E> State<C, E> {
     /// tell: the hot path. `None` says nothing; ask [`lend_at`](State::lend_at).
     #[inline]
     pub(crate) fn lend(&mut self) -> Option<Box<Live<C>>> {
-        if self.closed || !self.waiters.is_empty() || !self.clock.spend() {
+        if self.barred || !self.waiters.is_empty() || !self.clock.spend() {
             return None;
         }
         let next = match self.config.idle_order {
@@ -130,6 +132,12 @@ impl<C, E> State<C, E> {
             if self.closed {
                 return Lend::Closed;
             }
+            if self.paused {
+                return match self.config.pause_policy {
+                    PausePolicy::Wait => Lend::Unavailable,
+                    PausePolicy::FailFast => Lend::Rejected(self.reject_caller(Rejection::Paused)),
+                };
+            }
             if !self.waiters.is_empty() && !cfg!(mutant = "newcomer-barges") {
                 return Lend::Unavailable;
             }
@@ -145,7 +153,8 @@ impl<C, E> State<C, E> {
                 return Lend::Unavailable;
             };
             if fitness == Fitness::Expired {
-                self.condemn(live, CloseReason::Lifetime, fx);
+                let reason = self.reason_to_expire(&live, now);
+                self.condemn(live, reason, fx);
                 continue;
             }
             self.count_loan(&mut live);
@@ -160,7 +169,7 @@ impl<C, E> State<C, E> {
     #[inline]
     pub(crate) fn put_back(&mut self, mut live: Box<Live<C>>) -> Result<(), Box<Live<C>>> {
         let plain = self.waiters.is_empty()
-            && !self.closed
+            && !self.barred
             && self.clock.spend()
             && self.clock.is_surely_before(live.expires_at)
             && self.config.max_uses.is_none_or(|max| live.uses < max)
@@ -212,8 +221,10 @@ impl<C, E> State<C, E> {
     }
 
     /// A holder takes its connection out of the pool for good.
-    pub(crate) fn detached(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+    pub(crate) fn detached(&mut self, epoch: u32, now: Moment, fx: &mut Effects<C, E>) {
         self.stages.leave(Stage::Lent);
+        self.renewals.freed(epoch);
+        self.update_barred();
         self.statistics.closes.count(CloseReason::Detached);
         fx.progress = true;
         self.pump(now, fx);
@@ -231,17 +242,46 @@ impl<C, E> State<C, E> {
         match self.lend_at(now, true, fx) {
             Lend::Connection(live) => return Join::Served(live),
             Lend::Closed => return Join::Closed,
+            Lend::Rejected(why) => return Join::Rejected(why),
             Lend::Unavailable => {}
+        }
+        if self.is_queue_full() {
+            return Join::Rejected(self.reject_caller(Rejection::QueueFull));
         }
         let Some(waker) = waker.take() else {
             return Join::Closed;
         };
         self.statistics.waits += 1;
+        if let Some(overload) = self.overload.as_mut().filter(|_| self.waiters.is_empty()) {
+            let tick = overload.joined(now, self.next_turn);
+            self.note_due(tick, fx);
+        }
         let key = self.waiters.push(now, deadline, waker);
         self.retry.bring_forward();
         self.revive(fx);
         self.pump(now, fx);
         Join::Queued(key)
+    }
+
+    /// True if one more would be too many to wait for a return. Those for whom a connection is
+    /// being made or checked, or could be, are not counted.
+    fn is_queue_full(&self) -> bool {
+        let Some(most) = self.config.max_waiters else {
+            return false;
+        };
+        let Stages {
+            lent,
+            recycling,
+            closing,
+            ..
+        } = self.stages;
+        let within_reach = (self.config.max_size).saturating_sub(lent + recycling + closing);
+        self.waiters.len() >= within_reach.saturating_add(most)
+    }
+
+    fn reject_caller(&mut self, why: Rejection) -> Rejection {
+        self.statistics.rejections.count(why);
+        why
     }
 
     /// Looks whether a waiter has been served, and if not, whether the waker that it left, if it
@@ -262,7 +302,8 @@ impl<C, E> State<C, E> {
         if self.stranded {
             return Turn::Advance;
         }
-        if self.driverless > 0 && self.free() > 0 && self.waiters.may_drive(key) {
+        let may_drive = self.driverless > 0 && self.free() > 0 && !self.paused;
+        if may_drive && self.waiters.may_drive(key) {
             return Turn::Drive;
         }
         // Nobody has told the keeper when an attempt that a waiter drives will be overdue.
@@ -361,7 +402,7 @@ impl<C, E> State<C, E> {
                 }
             }
             Some(Outcome::Failed(error)) => fx.garbage = Some(error),
-            Some(Outcome::Late { .. } | Outcome::Closed) => {}
+            Some(Outcome::Late { .. } | Outcome::Shed { .. } | Outcome::Closed) => {}
         }
         self.pump(now, fx);
         waiter.waker

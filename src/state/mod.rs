@@ -34,21 +34,26 @@
 //! 1. `size = idle + lent + connecting + checking + recycling + closing`; nothing else counts.
 //! 2. Nothing is begun above `max_size`: `size` exceeds it only after a shrink, and only falls
 //!    until it no longer does.
-//! 3. An idle connection that is fit to be lent and a live waiter never exist side by side.
+//! 3. An idle connection that is fit to be lent and a live waiter never exist side by side, unless
+//!    the pool is paused.
 //! 4. If somebody waits and a place is free, then as many checks and attempts to connect are
 //!    under way as there are waiters (not counting overdue ones, see
 //!    [`attempts`](crate::attempts)), or the schedule, the limit on concurrent connects, a
-//!    driverless attempt (5) or a stranded pool (8) says why not.
+//!    driverless attempt (5), a stranded pool (8) or a pause says why not.
 //! 5. `driverless` attempts are fewer than those who wait: each is a task that the runtime
 //!    dropped, to be run by a waiter instead.
 //! 6. Once closed: nobody waits, nothing is idle, connecting only falls.
 //! 7. Idle connections are in the order of their last return.
 //! 8. A transition in which a task was lost spawns none; it leaves the pool stranded, and wakes
 //!    the first waiter to go on.
+//! 9. `barred` if closed, paused, or with connections of before a reset: then nothing takes the
+//!    short way.
 
 mod effects;
 mod flow;
 mod outcomes;
+mod renewal;
+mod shed;
 mod supply;
 mod tenancy;
 #[cfg(test)]
@@ -64,9 +69,12 @@ use std::time::Instant;
 use crate::config::{CheckPolicy, Config, IdleOrder};
 use crate::error::Phase;
 use crate::manager::Metrics;
+use crate::overload::Overload;
 use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
+
+use renewal::Renewals;
 
 pub(crate) use effects::{Effects, Outcome};
 pub(crate) use flow::{Join, Lend, Missed, Returned, TimeOut, Turn, Verdict};
@@ -88,11 +96,25 @@ pub(crate) struct Live<C> {
     /// Its turn among the idle ones.
     turn: u64,
     uses: u64,
+    /// How many resets there had been when it was made.
+    epoch: u32,
+    /// Its holder has said that this is its last loan.
+    retired: bool,
 }
 
 impl<C> Live<C> {
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Makes this its last loan.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+        self.expires_at = Moment::START;
     }
 
     pub(crate) fn metrics(&self, now: Moment, origin: Instant) -> Metrics {
@@ -157,10 +179,15 @@ pub(crate) struct State<C, E> {
     rng: fastrand::Rng,
     clock: Clock,
     closed: bool,
+    paused: bool,
+    /// Nothing takes the short way: see invariant 9.
+    barred: bool,
+    renewals: Renewals,
     /// From the one that has been idle longest to the one that was given back last.
     idle: VecDeque<Box<Live<C>>>,
     stages: Stages,
     waiters: Waiters<Outcome<C, E>>,
+    overload: Option<Overload>,
     retry: Retry<E>,
     /// Attempts to connect whose task the runtime dropped, and that no waiter has taken over yet.
     driverless: usize,
@@ -200,9 +227,13 @@ impl<C, E> State<C, E> {
             rng: fastrand::Rng::with_seed(seed),
             clock: Clock::new(config.tick(), config.check_policy),
             closed: false,
+            paused: false,
+            barred: false,
+            renewals: Renewals::new(),
             idle: VecDeque::new(),
             stages: Stages::default(),
             waiters: Waiters::new(),
+            overload: config.controlled_delay.map(Overload::new),
             retry: Retry::new(config.backoff()),
             driverless: 0,
             attempts: Attempts::new(),
@@ -247,8 +278,14 @@ impl<C, E> State<C, E> {
                 .waiters
                 .first()
                 .map(|waiter| now.elapsed_since(waiter.since)),
+            paused: self.paused,
             closed: self.closed,
         }
+    }
+
+    /// To be called when one of its causes has changed.
+    fn update_barred(&mut self) {
+        self.barred = self.closed || self.paused || self.renewals.old() > 0;
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -380,7 +417,10 @@ impl<C, E> State<C, E> {
             assert!(self.waiters.is_empty(), "6: waiting for a closed pool");
             return;
         }
-        if self.waiters.is_empty() {
+        assert!(self.renewals.old() <= self.size(), "old ones outnumber all");
+        let barred = self.paused || self.renewals.old() > 0;
+        assert_eq!(self.barred, barred, "9: barred for no reason, or not");
+        if self.waiters.is_empty() || self.paused {
             return;
         }
         let never_checked = self.config.check_policy == CheckPolicy::Never;

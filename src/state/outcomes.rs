@@ -21,7 +21,7 @@ impl<C, E> State<C, E> {
         self.statistics.connects += 1;
         fx.progress = true;
         self.retry.succeeded(self.attempts.next());
-        let live = self.admit(connection, now);
+        let live = self.admit(connection, self.renewals.epoch_of(from), now);
         let rejected = self.supply(live, true, Phase::Connect, now, fx);
         self.pump(now, fx);
         rejected
@@ -34,11 +34,12 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Result<(), C> {
-        let wanted = !self.waiters.is_empty() || self.has_room_for_idle();
+        let waited_for = !self.waiters.is_empty() && !self.paused;
+        let wanted = waited_for || self.has_room_for_idle();
         if self.closed || self.free() == 0 || !wanted {
             return Err(connection);
         }
-        let live = self.admit(connection, now);
+        let live = self.admit(connection, self.renewals.epoch(), now);
         if let Some((live, _)) = self.supply(live, true, Phase::Wait, now, fx) {
             // Those who waited were all late.
             self.stages.leave(Stage::Closing);
@@ -59,6 +60,8 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) {
         self.leave(from, None);
+        self.renewals.freed(self.renewals.epoch_of(from));
+        self.update_barred();
         self.statistics.failed_connects += 1;
         fx.progress = true;
         let hopeless = permanent && self.live() == 0;
@@ -100,14 +103,27 @@ impl<C, E> State<C, E> {
         // Freshly recycled is not freshly checked, which matters to those who always check.
         let checked = verified && from != Stage::Recycling;
         let rejected = self.supply(live, checked, Phase::Check, now, fx);
+        self.note_probes(from, fx);
         self.pump(now, fx);
         rejected
     }
 
     /// A place goes on to [`Stage::Closing`].
-    pub(crate) fn condemned(&mut self, from: Stage, now: Moment, fx: &mut Effects<C, E>) {
+    pub(crate) fn condemned(
+        &mut self,
+        from: Stage,
+        epoch: u32,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
         self.leave(from, None);
         self.stages.enter(Stage::Closing);
+        self.note_probes(from, fx);
+        fx.progress = true;
+        let failed_check = matches!(from, Stage::Checking(Some(_)));
+        if failed_check && self.config.reset_on_failed_check && epoch == self.renewals.epoch() {
+            self.condemn_generation(now, fx);
+        }
         self.pump(now, fx);
     }
 
@@ -115,12 +131,20 @@ impl<C, E> State<C, E> {
     pub(crate) fn given_back(
         &mut self,
         stage: Stage,
+        epoch: u32,
         reason: CloseReason,
         lost: bool,
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
         self.leave(stage, None);
+        let epoch = match stage {
+            Stage::Connecting(_) => self.renewals.epoch_of(stage),
+            _ => epoch,
+        };
+        self.renewals.freed(epoch);
+        self.update_barred();
+        self.note_probes(stage, fx);
         fx.progress = true;
         match stage {
             // Somebody who waits is to run it instead; a mere refill is tried again later.

@@ -18,7 +18,9 @@ impl<C, E> State<C, E> {
         if self.closed {
             fx.drained |= self.size() == 0;
         } else {
-            self.serve_from_idle(now, fx);
+            if !self.paused {
+                self.serve_from_idle(now, fx);
+            }
             // First, for what nobody waits for any more need not be driven, but begun anew.
             self.pass_on_driverless(fx);
             self.begin_connects(now, fx);
@@ -61,7 +63,8 @@ impl<C, E> State<C, E> {
             match self.fitness(&self.idle[index], now) {
                 Fitness::Expired => {
                     if let Some(live) = self.take_idle(index) {
-                        self.condemn(live, CloseReason::Lifetime, fx);
+                        let reason = self.reason_to_expire(&live, now);
+                        self.condemn(live, reason, fx);
                     }
                 }
                 Fitness::Fit => self.hand_over_idle(index, now, fx),
@@ -98,13 +101,17 @@ impl<C, E> State<C, E> {
         fx.wake(waker);
     }
 
-    /// The first waiter whose deadline has not passed. Those before it learn that they are late.
+    /// The first waiter whose deadline has not passed. Those before it learn that they are late, or
+    /// that the pool is overloaded.
     pub(super) fn pop_live_waiter(
         &mut self,
         now: Moment,
         phase: Phase,
         fx: &mut Effects<C, E>,
     ) -> Option<usize> {
+        if self.overload.is_some() {
+            return self.pop_by_the_rule(now, phase, fx);
+        }
         loop {
             let first = self.waiters.first()?;
             let late = first.deadline <= now;
@@ -113,10 +120,21 @@ impl<C, E> State<C, E> {
             if !late {
                 return Some(key);
             }
-            self.count_missed(phase, now);
-            let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
-            fx.wake(waker);
+            self.tell_late(key, phase, since, now, fx);
         }
+    }
+
+    pub(super) fn tell_late(
+        &mut self,
+        key: usize,
+        phase: Phase,
+        since: Moment,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        self.count_missed(phase, now);
+        let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
+        fx.wake(waker);
     }
 
     pub(super) fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
@@ -143,7 +161,11 @@ impl<C, E> State<C, E> {
     /// How many more attempts to connect there should be: for those who wait, and to refill.
     pub(super) fn wanted_connects(&self, now: Moment) -> (usize, usize) {
         let under_way = self.attempts.promising(now) + self.driverless;
-        let waiting = self.waiters.len();
+        // Nobody is served while the pool is paused.
+        let waiting = match self.paused {
+            true => 0,
+            false => self.waiters.len(),
+        };
         let unserved = waiting.saturating_sub(under_way);
         let spare = under_way.saturating_sub(waiting) + self.idle.len() + self.stages.recycling;
         let missing = self.min_idle().saturating_sub(spare);
@@ -194,6 +216,9 @@ impl<C, E> State<C, E> {
         // Whoever fills the pool counted on the rest.
         fx.progress |= needed < self.driverless;
         self.driverless = needed;
+        if self.paused {
+            return;
+        }
         #[cfg(not(mutant = "driverless-is-kept"))]
         for key in self.waiters.drivers(self.driverless) {
             let waker = self.waiters.get_mut(key).waker.take();
@@ -205,7 +230,7 @@ impl<C, E> State<C, E> {
     /// `verified`: it is known to be fit this very moment.
     pub(super) fn supply(
         &mut self,
-        live: Box<Live<C>>,
+        mut live: Box<Live<C>>,
         verified: bool,
         phase: Phase,
         now: Moment,
@@ -214,7 +239,8 @@ impl<C, E> State<C, E> {
         if let Some(reason) = self.reason_to_close(&live, now) {
             return self.reject(live, reason);
         }
-        if !self.waiters.is_empty() {
+        live.expires_at = live.expires_at.min(self.renewals.due(&live));
+        if !self.waiters.is_empty() && !self.paused {
             if !verified && self.fitness(&live, now) == Fitness::Stale {
                 self.begin_check(live, now, fx);
                 return None;
@@ -228,10 +254,14 @@ impl<C, E> State<C, E> {
             return self.reject(live, CloseReason::Idle);
         }
         let expires_at = live.expires_at;
+        if let Some(overload) = &mut self.overload {
+            overload.is_idle();
+        }
+        let probe_at = live.fit_at.after_any(self.config.keepalive);
         let index = self.idle.partition_point(|other| other.turn < live.turn);
         self.idle.insert(index, live);
         fx.progress = true;
-        self.note_due(expires_at, fx);
+        self.note_due(expires_at.min(probe_at), fx);
         self.note_due(self.idle_due(), fx);
         None
     }
@@ -245,6 +275,10 @@ impl<C, E> State<C, E> {
     pub(super) fn reason_to_close(&self, live: &Live<C>, now: Moment) -> Option<CloseReason> {
         if self.closed {
             Some(CloseReason::Shutdown)
+        } else if self.renewals.due(live) <= now {
+            Some(CloseReason::Reset)
+        } else if live.retired {
+            Some(CloseReason::Discarded)
         } else if live.expires_at <= now {
             Some(CloseReason::Lifetime)
         } else if self.config.max_uses.is_some_and(|max| live.uses >= max) {
@@ -256,7 +290,15 @@ impl<C, E> State<C, E> {
         }
     }
 
-    pub(super) fn admit(&mut self, connection: C, now: Moment) -> Box<Live<C>> {
+    /// Why one that has expired did so.
+    pub(super) fn reason_to_expire(&self, live: &Live<C>, now: Moment) -> CloseReason {
+        match self.renewals.due(live) <= now {
+            true => CloseReason::Reset,
+            false => CloseReason::Lifetime,
+        }
+    }
+
+    pub(super) fn admit(&mut self, connection: C, epoch: u32, now: Moment) -> Box<Live<C>> {
         let lifetime = self.config.draw_lifetime(&mut self.rng);
         let live = Live {
             connection,
@@ -267,6 +309,8 @@ impl<C, E> State<C, E> {
             idle_since: now,
             turn: self.next_turn,
             uses: 0,
+            epoch,
+            retired: false,
         };
         self.next_id += 1;
         self.next_turn += 1;

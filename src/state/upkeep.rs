@@ -4,7 +4,8 @@
 use super::{Effects, Live, Outcome, Stage, State};
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
-use crate::error::ConnectError;
+use crate::config::Config;
+use crate::error::{BuildError, ConnectError};
 use crate::status::CloseReason;
 
 impl<C, E> State<C, E> {
@@ -12,6 +13,8 @@ impl<C, E> State<C, E> {
     pub(crate) fn advance(&mut self, now: Moment, fx: &mut Effects<C, E>) -> Moment {
         self.clock.observe(now);
         self.expire(now, fx);
+        self.begin_probes(now, fx);
+        self.shed_by_the_clock(now, fx);
         self.pump(now, fx);
         self.next_due(now)
     }
@@ -66,6 +69,7 @@ impl<C, E> State<C, E> {
             false => self.attempts.next_overdue(now),
         };
         let first = retry.min(overdue).min(self.idle_due());
+        let first = first.min(self.probe_due()).min(self.shed_due());
         let expiries = self.idle.iter().map(|live| live.expires_at);
         expiries.fold(first, Moment::min)
     }
@@ -81,21 +85,79 @@ impl<C, E> State<C, E> {
 
     /// Closes idle connections whose time is over.
     fn expire(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        let mut index = 0;
-        while let Some(live) = self.idle.get(index) {
-            if live.expires_at <= now {
-                if let Some(live) = self.take_idle(index) {
-                    self.condemn(live, CloseReason::Lifetime, fx);
-                }
-            } else {
-                index += 1;
-            }
-        }
+        self.expire_lives(now, fx);
         while self.idle_due() <= now {
             if let Some(live) = self.idle.pop_front() {
                 self.condemn(live, CloseReason::Idle, fx);
             }
         }
+    }
+
+    /// Closes idle connections that are past their lifetime.
+    pub(super) fn expire_lives(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let mut index = 0;
+        while let Some(live) = self.idle.get(index) {
+            if live.expires_at <= now {
+                if let Some(live) = self.take_idle(index) {
+                    let reason = self.reason_to_expire(&live, now);
+                    self.condemn(live, reason, fx);
+                }
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// When the next idle connection is to be checked, for it has not been used for so long.
+    fn probe_due(&self) -> Moment {
+        let full = self.stages.checking >= self.config.keepalive_concurrency;
+        let Some(period) = self.config.keepalive.filter(|_| !full && !self.paused) else {
+            return Moment::NEVER;
+        };
+        let fit_at = self.idle.iter().map(|live| live.fit_at).min();
+        fit_at.map_or(Moment::NEVER, |fit_at| fit_at.after(period))
+    }
+
+    /// Checks idle connections that have not been used for so long.
+    fn begin_probes(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        while self.waiters.is_empty() && self.probe_due() <= now {
+            let stalest = (0..self.idle.len()).min_by_key(|&index| self.idle[index].fit_at);
+            if let Some(live) = stalest.and_then(|index| self.take_idle(index)) {
+                self.begin_check(live, now, fx);
+            }
+        }
+    }
+
+    /// A check has come to its end, so that there is room for the next.
+    pub(super) fn note_probes(&mut self, from: Stage, fx: &mut Effects<C, E>) {
+        if self.config.keepalive.is_some() && matches!(from, Stage::Checking(_)) {
+            self.note_due(self.probe_due(), fx);
+        }
+    }
+
+    /// Changes settings while the pool runs.
+    pub(crate) fn reconfigure(
+        &mut self,
+        change: impl FnOnce(&mut Config),
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) -> Result<(), BuildError> {
+        let mut config = self.config;
+        change(&mut config);
+        // What a shrink has made of the size is no mistake in the other settings.
+        let max_size = usize::MAX;
+        Config { max_size, ..config }.validate()?;
+        self.config = config;
+        self.clock.set_tick(config.tick());
+        fx.progress = true;
+        self.expire(now, fx);
+        self.pump(now, fx);
+        self.note_due(self.next_due(now), fx);
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Changes the number of places.
@@ -115,6 +177,7 @@ impl<C, E> State<C, E> {
     /// Begins to close: nobody is served any more.
     pub(crate) fn close(&mut self, fx: &mut Effects<C, E>) {
         self.closed = true;
+        self.update_barred();
         while let Some(key) = self.waiters.pop() {
             let waker = self.waiters.resolve(key, Outcome::Closed);
             fx.wake(waker);

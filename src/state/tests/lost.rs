@@ -10,7 +10,7 @@ fn a_lost_connect_is_run_by_a_waiter() {
     let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
     let lose = |pool: &mut Pool, stage| {
-        fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx)).1
+        fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx)).1
     };
     let lost = lose(&mut pool, attempt(&begun));
     assert!(
@@ -36,7 +36,7 @@ fn as_many_waiters_are_woken_as_attempts_were_lost() {
     let waiting: Vec<_> = (0..3).map(|_| wait(&mut pool, 0, 1000)).collect();
     for (_, begun) in &waiting {
         let stage = attempt(begun);
-        let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
     }
     let _ = fx(|fx| pool.advance(at(1), fx));
     for (key, _) in waiting {
@@ -54,7 +54,7 @@ fn lost_refills_are_tried_again_later_not_at_once() {
     assert_eq!(begun.connect.len(), 4);
     for &id in &begun.connect {
         let stage = Stage::Connecting(id);
-        let (_, lost) = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+        let (_, lost) = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
         assert!(lost.connect.is_empty());
     }
     let (due, early) = fx(|fx| pool.advance(at(5), fx));
@@ -101,7 +101,7 @@ fn attempt_that_hangs_with_its_waiter_is_not_counted_on_for_ever() {
     let mut pool = pool(|_| {});
     let (key, begun) = wait(&mut pool, 0, 100_000);
     let stage = attempt(&begun);
-    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
     let _ = fx(|fx| pool.keep(at(1), fx));
     drive(&mut pool, key, 1);
     let Turn::Wait(due) = pool.poll_waiter(key, None) else {
@@ -119,7 +119,7 @@ fn attempt_that_no_waiter_needs_to_drive_any_more_makes_way_for_a_refill() {
     let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
     let stage = attempt(&refill);
-    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
     let _ = connect(&mut pool, &begun, 1, 2);
     let conn = served(&mut pool, first);
     let served_second = give_back(&mut pool, conn, 3);

@@ -209,19 +209,29 @@ fn a_newcomer_does_not_overtake() {
 fn every_way_out_serves_the_next_waiter() {
     type Exit = fn(&mut Pool, Box<Live<u32>>) -> Fx;
     let exits: [(&str, Exit); 3] = [
-        ("detached", |pool, _| fx(|fx| pool.detached(at(5), fx)).1),
+        ("detached", |pool, _| fx(|fx| pool.detached(0, at(5), fx)).1),
         ("broken, then closed", |pool, live| {
             let broken = Verdict::Condemned(CloseReason::Broken);
             let (returned, begun) = fx(|fx| pool.returned(live, broken, at(5), fx));
             assert!(matches!(returned, Returned::Close(..)));
             assert!(begun.connect.is_empty(), "its place is not free yet");
-            fx(|fx| pool.given_back(Stage::Closing, CloseReason::Broken, false, at(6), fx)).1
+            fx(|fx| pool.given_back(Stage::Closing, 0, CloseReason::Broken, false, at(6), fx)).1
         }),
         ("recycling failed, then closed", |pool, live| {
             let (returned, _) = fx(|fx| pool.returned(live, Verdict::Dirty, at(5), fx));
             assert!(matches!(returned, Returned::Recycle(_)));
-            let _ = fx(|fx| pool.condemned(Stage::Recycling, at(6), fx));
-            fx(|fx| pool.given_back(Stage::Closing, CloseReason::RecycleFailed, false, at(7), fx)).1
+            let _ = fx(|fx| pool.condemned(Stage::Recycling, 0, at(6), fx));
+            fx(|fx| {
+                pool.given_back(
+                    Stage::Closing,
+                    0,
+                    CloseReason::RecycleFailed,
+                    false,
+                    at(7),
+                    fx,
+                )
+            })
+            .1
         }),
     ];
     for (name, exit) in exits {
@@ -433,7 +443,7 @@ fn closing_answers_all_and_is_over_with_the_last_place() {
         Returned::Close(_, CloseReason::Shutdown)
     ));
     let over = |pool: &mut Pool| {
-        fx(|fx| pool.given_back(Stage::Closing, CloseReason::Shutdown, false, at(3), fx))
+        fx(|fx| pool.given_back(Stage::Closing, 0, CloseReason::Shutdown, false, at(3), fx))
             .1
             .drained
     };

@@ -64,7 +64,7 @@ fn a_lost_attempt_whose_place_was_given_up_is_hungry() {
     let (key, begun) = wait(&mut pool, 0, 1000);
     pool.give_up_next();
     let stage = attempt(&begun);
-    let _ = fx(|fx| pool.given_back(stage, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
     assert_eq!(pool.standing(at(1)).hunger, 0, "nothing is begun just now");
     let _ = fx(|fx| pool.advance(at(1), fx));
     assert_eq!(pool.standing(at(1)).hunger, 1);

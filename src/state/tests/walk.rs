@@ -82,6 +82,7 @@ impl Walk {
     fn settle(&mut self) {
         let mut fx = Fx::new();
         self.pool.resize(2, at(self.now), &mut fx);
+        self.pool.resume(at(self.now), &mut fx);
         self.take(fx);
         for _ in 0..200 {
             self.now += 50;
@@ -102,10 +103,11 @@ impl Walk {
                 let rejected = self.pool.passed(live, Stage::Recycling, true, now, &mut fx);
                 self.reject(rejected);
             }
-            for (_, reason) in std::mem::take(&mut self.closing) {
+            for (live, reason) in std::mem::take(&mut self.closing) {
                 self.gone += 1;
+                let epoch = live.epoch;
                 self.pool
-                    .given_back(Stage::Closing, reason, false, now, &mut fx);
+                    .given_back(Stage::Closing, epoch, reason, false, now, &mut fx);
             }
             for live in std::mem::take(&mut self.held) {
                 match self.pool.returned(live, Verdict::Clean, now, &mut fx) {
@@ -167,7 +169,7 @@ impl Walk {
         let now = at(self.now);
         let rng = &mut self.rng;
         let mut fx = Fx::new();
-        match rng.u8(0..16) {
+        match rng.u8(0..18) {
             0..=2 => {
                 let deadline = match rng.bool() {
                     true => now.after(Duration::from_millis(rng.u64(1..400))),
@@ -176,7 +178,7 @@ impl Walk {
                 match self.pool.join(now, deadline, &mut waker(), &mut fx) {
                     Join::Served(live) => self.held.push(live),
                     Join::Queued(key) => self.waiting.push(key),
-                    Join::Closed => {}
+                    Join::Closed | Join::Rejected(_) => {}
                 }
             }
             3 => self.held.extend(self.pool.lend()),
@@ -199,9 +201,9 @@ impl Walk {
                 }
             }
             6 => {
-                if let Some(_detached) = Self::pick(rng, &mut self.held) {
+                if let Some(detached) = Self::pick(rng, &mut self.held) {
                     self.gone += 1;
-                    self.pool.detached(now, &mut fx);
+                    self.pool.detached(detached.epoch, now, &mut fx);
                 }
             }
             7 => {
@@ -222,13 +224,14 @@ impl Walk {
                 }
             }
             9 => {
-                let (stage, reason) = match self.lose() {
+                let (stage, epoch, reason) = match self.lose() {
                     Some(lost) => lost,
                     None => return,
                 };
                 self.gone += u32::from(!matches!(stage, Stage::Connecting(_)));
                 let lost = stage != Stage::Closing;
-                self.pool.given_back(stage, reason, lost, now, &mut fx);
+                self.pool
+                    .given_back(stage, epoch, reason, lost, now, &mut fx);
             }
             10 => {
                 let taken = match rng.bool() {
@@ -243,7 +246,7 @@ impl Walk {
                         let rejected = self.pool.passed(live, stage, true, now, &mut fx);
                         self.reject(rejected);
                     } else {
-                        self.pool.condemned(stage, now, &mut fx);
+                        self.pool.condemned(stage, live.epoch, now, &mut fx);
                         self.closing.push((live, CloseReason::CheckFailed));
                     }
                 }
@@ -261,25 +264,36 @@ impl Walk {
             14 => {
                 let _ = self.pool.keep(now, &mut fx);
             }
-            _ => {
+            15 => {
                 let size = rng.usize(0..4);
                 self.pool.resize(size, now, &mut fx);
+            }
+            16 => match rng.bool() {
+                true => self.pool.pause(&mut fx),
+                false => self.pool.resume(now, &mut fx),
+            },
+            _ => {
+                let over = Duration::from_millis(rng.u64(0..3) * 100);
+                self.pool.reset(over, now, &mut fx);
             }
         }
         self.take(fx);
     }
 
     /// Drops a task with all that it holds, or ends a close.
-    fn lose(&mut self) -> Option<(Stage, CloseReason)> {
+    fn lose(&mut self) -> Option<(Stage, u32, CloseReason)> {
         let rng = &mut self.rng;
         match rng.u8(0..4) {
             0 => Self::pick(rng, &mut self.connecting)
-                .map(|id| (Stage::Connecting(id), CloseReason::Shutdown)),
-            1 => Self::pick(rng, &mut self.checking)
-                .map(|(_, id)| (Stage::Checking(Some(id)), CloseReason::CheckFailed)),
+                .map(|id| (Stage::Connecting(id), 0, CloseReason::Shutdown)),
+            1 => Self::pick(rng, &mut self.checking).map(|(live, id)| {
+                let stage = Stage::Checking(Some(id));
+                (stage, live.epoch, CloseReason::CheckFailed)
+            }),
             2 => Self::pick(rng, &mut self.recycling)
-                .map(|_| (Stage::Recycling, CloseReason::RecycleFailed)),
-            _ => Self::pick(rng, &mut self.closing).map(|(_, reason)| (Stage::Closing, reason)),
+                .map(|live| (Stage::Recycling, live.epoch, CloseReason::RecycleFailed)),
+            _ => Self::pick(rng, &mut self.closing)
+                .map(|(live, reason)| (Stage::Closing, live.epoch, reason)),
         }
     }
 
@@ -325,17 +339,18 @@ impl Walk {
                 other => panic!("a closed pool keeps nothing: {other:?}"),
             }
         }
-        let stages = [
-            (Stage::Checking(None), self.checking.len()),
-            (Stage::Recycling, self.recycling.len()),
-            (Stage::Closing, self.closing.len()),
-        ];
-        for (stage, number) in stages {
-            for _ in 0..number {
-                self.pool
-                    .given_back(stage, CloseReason::Shutdown, true, now, &mut fx);
-            }
+        let checking = self.checking.drain(..).map(|(live, _)| live);
+        let checking = checking.map(|live| (Stage::Checking(None), live));
+        let recycling = self.recycling.drain(..);
+        let recycling = recycling.map(|live| (Stage::Recycling, live));
+        let closing = self.closing.drain(..).map(|(live, _)| live);
+        let closing = closing.map(|live| (Stage::Closing, live));
+        for (stage, live) in checking.chain(recycling).chain(closing) {
+            let (epoch, reason) = (live.epoch, CloseReason::Shutdown);
+            self.pool
+                .given_back(stage, epoch, reason, true, now, &mut fx);
         }
         assert_eq!(self.pool.size(), 0);
+        assert!(self.pool.is_renewed(), "old ones are left");
     }
 }

@@ -293,6 +293,7 @@ async fn close_one(w: &World, reason: CloseReason) -> LawPool {
             w.connects().always(err());
             assert!(pool.acquire_timeout(w.ms(100)).await.is_err());
         }
+        CloseReason::Reset => pool.reset(),
         CloseReason::Resize => pool.resize(0),
         CloseReason::Shutdown => pool.close().await,
         _ => {}

@@ -104,6 +104,24 @@ impl LawPool {
         }
     }
 
+    /// [`Pool::pause`]; it begins with the call in the modes that do not block.
+    pub(crate) fn pause(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.blocking {
+            let pool = self.pool.sync();
+            return Box::pin(async move { pool.pause() });
+        }
+        Box::pin(self.pool.pause())
+    }
+
+    /// [`Pool::wait_reset`].
+    pub(crate) fn wait_reset(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if self.blocking {
+            let pool = self.pool.sync();
+            return Box::pin(async move { pool.wait_reset() });
+        }
+        Box::pin(self.pool.wait_reset())
+    }
+
     /// [`Pool::adopt`].
     pub(crate) fn adopt(&self, conn: Conn) -> Result<(), Conn> {
         let ledger = &self.stage.ledger;

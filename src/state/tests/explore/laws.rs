@@ -9,6 +9,8 @@ use super::world::{At, Conn, Filler, Fx, Job, Keeper, Runner, Task, UNIT, User, 
 pub(super) struct Before {
     queue: Vec<(usize, Moment)>,
     size: usize,
+    lent: usize,
+    paused: bool,
     over: bool,
     /// Of each job, whether what comes of it is known to be fit.
     verifying: Vec<bool>,
@@ -19,6 +21,8 @@ impl Before {
         Before {
             queue: world.queue(),
             size: world.pool.size(),
+            lent: world.pool.stages.lent,
+            paused: world.pool.paused,
             over: world.is_over(),
             verifying: world
                 .jobs
@@ -126,6 +130,9 @@ impl World {
             let served = matches!(self.users[user], User::Holding(_));
             assert!(order.is_empty() || !served, "user {user} overtook");
         }
+        if before.paused && self.pool.paused {
+            assert!(self.pool.stages.lent <= before.lent, "lent in a pause");
+        }
         let mut passed_over = None;
         for (user, deadline) in order {
             let User::Waiting(waiting) = &self.users[user] else {
@@ -146,6 +153,7 @@ impl World {
                 Some(Outcome::Failed(_)) => {
                     assert_eq!(passed_over, None, "user {user} was answered first");
                 }
+                Some(Outcome::Shed { .. }) => panic!("nobody is turned away here"),
                 Some(Outcome::Late { .. }) => assert!(late, "user {user} is not late"),
                 Some(Outcome::Closed) => assert!(self.pool.closed, "the pool is open"),
             }
@@ -163,7 +171,7 @@ impl World {
     fn assert_fit(&self, before: &Before, op: Op) {
         let fitness = |live: &Conn| self.pool.fitness(live, self.now);
         let fit = |live: &Conn| fitness(live) == Fitness::Fit;
-        if !self.pool.waiters.is_empty() {
+        if !self.pool.waiters.is_empty() && !self.pool.paused {
             assert!(!self.pool.idle.iter().any(fit), "waits beside a fit one");
         }
         for (user, _) in &before.queue {
@@ -237,7 +245,8 @@ impl World {
             assert!(waits, "user {user} was not woken: {turn:?}");
         }
         let driverless = pool.driverless.min(pool.free());
-        assert_eq!(driverless, 0, "attempts that nobody drives");
+        let driven = driverless == 0 || pool.paused;
+        assert!(driven, "attempts that nobody drives");
         let kept = self.pool.is_kept();
         let mut fx = Fx::new();
         let due = pool.advance(self.now, &mut fx);

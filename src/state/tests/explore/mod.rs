@@ -272,6 +272,56 @@ fn pool_that_is_resized_while_retain_looks_has_no_dead_end() {
 }
 
 #[test]
+fn pool_that_is_paused_has_no_dead_end() {
+    let may = &[Pause, Cancel, Break, Close];
+    of("paused", may, |_| {}).goes(extent(2, ANY, 4000), extent(3, ANY, 1));
+}
+
+#[test]
+fn pool_that_is_paused_while_tasks_are_lost_has_no_dead_end() {
+    let may = &[Pause, Refuse, Lose, LoseKeeper];
+    of("paused, lost tasks", may, |_| {}).goes(extent(1, ANY, 2200), extent(2, 2, 1));
+}
+
+#[test]
+fn pool_that_is_reset_has_no_dead_end() {
+    let may = &[Reset, Cancel, Refuse, Detach];
+    of("reset", may, |_| {}).goes(extent(2, ANY, 4300), extent(3, ANY, 1));
+}
+
+#[test]
+fn pool_that_is_reset_while_tasks_are_lost_has_no_dead_end() {
+    let may = &[Reset, Lose];
+    of("reset, lost tasks", may, |_| {}).goes(extent(1, ANY, 39_200), extent(2, 1, 1));
+}
+
+#[test]
+fn pool_that_condemns_all_for_one_has_no_dead_end() {
+    let may = &[Condemn, Reset, Soil, Cancel];
+    let strict = |config: &mut Config| {
+        config.check_policy = CheckPolicy::Always;
+        config.reset_on_failed_check = true;
+    };
+    of("condemns all", may, strict).goes(extent(2, 1, 19_600), extent(2, ANY, 1));
+}
+
+#[test]
+fn pool_with_a_short_queue_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Resize];
+    let short = |config: &mut Config| {
+        config.max_waiters = Some(0);
+        config.max_size = 1;
+    };
+    of("max_waiters", may, short).goes(extent(2, ANY, 6900), extent(3, ANY, 1));
+}
+
+#[test]
+fn hot_path_of_a_pool_that_is_paused_and_reset_has_no_dead_end() {
+    let may = &[BeHot, Pause, Reset];
+    of("hot path, paused, reset", may, |_| {}).goes(extent(1, 0, 31_700), extent(2, 0, 1));
+}
+
+#[test]
 fn hot_path_has_no_dead_end() {
     let may = &[BeHot, Close];
     of("hot path", may, |_| {}).goes(extent(2, 0, 23_600), extent(3, 0, 51_900));

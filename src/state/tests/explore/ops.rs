@@ -1,5 +1,7 @@
 //! What can happen next, and what it does.
 
+use std::time::Duration;
+
 use super::super::super::*;
 use super::world::{
     At, Conn, Filler, Fx, Job, Keeper, May, Runner, Task, UNIT, User, Waiting, World, waker_of,
@@ -31,6 +33,9 @@ pub(super) enum Op {
     LoseKeeper,
     Tick,
     Resize(usize),
+    Pause,
+    Resume,
+    Reset,
     Close,
     Adopt,
     Retain(usize),
@@ -235,6 +240,15 @@ impl World {
             let sizes = (0..=2).filter(|size| *size != self.pool.config.max_size);
             ops.extend(sizes.map(Op::Resize));
         }
+        if self.may(May::Pause) && !self.pool.closed {
+            ops.push(match self.pool.paused {
+                true => Op::Resume,
+                false => Op::Pause,
+            });
+        }
+        if self.may(May::Reset) && self.pool.size() > 0 && !self.pool.closed {
+            ops.push(Op::Reset);
+        }
         if self.may(May::Close) && !self.pool.closed {
             ops.push(Op::Close);
         }
@@ -266,9 +280,9 @@ impl World {
             Op::PutBack(user) => self.put_back(user),
             Op::Return(user, verdict) => self.give_back(user, verdict, &mut fx),
             Op::Detach(user) => {
-                self.users[user] = User::Away;
+                let live = self.take_from(user);
                 self.connections -= 1;
-                self.pool.detached(now, &mut fx);
+                self.pool.detached(live.epoch, now, &mut fx);
             }
             Op::Poll { user, moved } => {
                 let waiting = self.waiting_mut(user);
@@ -300,6 +314,9 @@ impl World {
             }
             Op::Tick => self.now = self.next_event().expect("something is due"),
             Op::Resize(size) => self.pool.resize(size, now, &mut fx),
+            Op::Pause => self.pool.pause(&mut fx),
+            Op::Resume => self.pool.resume(now, &mut fx),
+            Op::Reset => self.pool.reset(Duration::ZERO, now, &mut fx),
             Op::Close => self.pool.close(&mut fx),
             Op::Adopt => {
                 let adopted = self.pool.adopt(0, now, &mut fx);
@@ -336,7 +353,7 @@ impl World {
         let mut waker = Some(waker_of(user, false).clone());
         self.users[user] = match self.pool.join(self.now, deadline, &mut waker, fx) {
             Join::Served(live) => holding(live),
-            Join::Closed => User::Away,
+            Join::Closed | Join::Rejected(_) => User::Away,
             Join::Queued(key) => User::Waiting(Waiting {
                 key,
                 deadline,
@@ -367,7 +384,7 @@ impl World {
         match self.pool.returned(live, verdict, self.now, fx) {
             Returned::Kept => {}
             Returned::Recycle(live) => self.spawn(Task::Recycle(live)),
-            Returned::Close(_, reason) => self.spawn(Task::Close(reason)),
+            Returned::Close(live, reason) => self.spawn(Task::Close(reason, live.epoch)),
         }
     }
 

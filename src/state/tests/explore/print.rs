@@ -88,6 +88,8 @@ impl World {
         let pool = &self.pool;
         row.small(pool.config.max_size)
             .flag(pool.closed)
+            .flag(pool.paused)
+            .small(pool.renewals.old())
             .small(pool.driverless)
             .flag(pool.stranded)
             .flag(self.drained)
@@ -144,7 +146,8 @@ impl World {
     /// A connection that may still be lent as it is.
     fn print_live(&self, live: &Conn, row: &mut Row) {
         let config = &self.pool.config;
-        row.time(self.until(live.expires_at));
+        row.time(self.until(live.expires_at))
+            .flag(self.is_old(live.epoch));
         if config.idle_timeout.is_some() {
             row.time(self.until(live.idle_since.after_any(config.idle_timeout)));
         }
@@ -157,9 +160,14 @@ impl World {
         row.small(self.rank_of(live));
     }
 
+    fn is_old(&self, epoch: u32) -> bool {
+        epoch < self.pool.renewals.epoch()
+    }
+
     /// One that is lent: its holder sets the rest anew when it comes back.
     fn print_lent(&self, live: &Conn, row: &mut Row) {
-        row.time(self.until(live.expires_at));
+        row.time(self.until(live.expires_at))
+            .flag(self.is_old(live.epoch));
         if self.pool.config.max_uses.is_some() {
             row.number(live.uses);
         }
@@ -216,6 +224,7 @@ impl World {
             Some(Outcome::Failed(_)) => row.small(1),
             Some(Outcome::Late { .. }) => row.small(2),
             Some(Outcome::Closed) => row.small(3),
+            Some(Outcome::Shed { .. }) => row.small(5),
             Some(Outcome::Connection(live)) => {
                 row.small(4);
                 self.print_live(live, row);
@@ -244,7 +253,8 @@ impl World {
         };
         match &job.task {
             Task::Connect(id) => {
-                row.small(0).small(rank(id));
+                let epoch = self.pool.renewals.epoch_of(Stage::Connecting(*id));
+                row.small(0).small(rank(id)).flag(self.is_old(epoch));
             }
             Task::Check(live, id) => {
                 row.small(1).small(rank(id));
@@ -254,8 +264,8 @@ impl World {
                 row.small(2);
                 self.print_live(live, &mut row);
             }
-            Task::Close(..) => {
-                row.small(3);
+            Task::Close(_, epoch) => {
+                row.small(3).flag(self.is_old(*epoch));
             }
             Task::Aside(live) => {
                 row.small(4);

@@ -22,6 +22,9 @@ impl World {
         if self.pool.config.max_size != full && !self.pool.closed {
             return Some(Op::Resize(full));
         }
+        if self.pool.paused && !self.pool.closed {
+            return Some(Op::Resume);
+        }
         let waiters = || self.next_poll();
         let dead = way == Way::DeadRuntime;
         let tasks = || self.next_end(dead);

@@ -66,7 +66,9 @@ impl World {
     fn over(&mut self, user: usize, outcome: Outcome<u64, ()>) {
         let next = match outcome {
             Outcome::Connection(live) => holding(live),
-            Outcome::Failed(_) | Outcome::Late { .. } | Outcome::Closed => User::Away,
+            Outcome::Failed(_) | Outcome::Late { .. } | Outcome::Shed { .. } | Outcome::Closed => {
+                User::Away
+            }
         };
         self.leave(user, next);
     }
@@ -128,41 +130,49 @@ impl World {
             Task::Aside(live) => self
                 .pool
                 .passed(live, Stage::Checking(None), false, now, fx),
-            Task::Close(reason) => {
+            Task::Close(reason, epoch) => {
                 self.connections -= 1;
-                self.pool.given_back(Stage::Closing, reason, false, now, fx);
+                self.pool
+                    .given_back(Stage::Closing, epoch, reason, false, now, fx);
                 None
             }
         };
-        rejected.map(|(_, reason)| Task::Close(reason))
+        rejected.map(|(live, reason)| Task::Close(reason, live.epoch))
     }
 
     fn end_badly(&mut self, task: Task, permanent: bool, fx: &mut Fx) -> Option<Task> {
         let now = self.now;
-        let (from, reason) = match task {
+        let (from, epoch, reason) = match task {
             Task::Connect(id) => {
                 let (from, error) = (Stage::Connecting(id), ConnectError::TimedOut);
                 self.pool.connect_failed(from, error, permanent, now, fx);
                 return None;
             }
-            Task::Check(_, id) => (Stage::Checking(Some(id)), CloseReason::CheckFailed),
-            Task::Recycle(_) => (Stage::Recycling, CloseReason::RecycleFailed),
-            Task::Aside(_) => (Stage::Checking(None), CloseReason::Discarded),
+            Task::Check(live, id) => {
+                let from = Stage::Checking(Some(id));
+                (from, live.epoch, CloseReason::CheckFailed)
+            }
+            Task::Recycle(live) => (Stage::Recycling, live.epoch, CloseReason::RecycleFailed),
+            Task::Aside(live) => (Stage::Checking(None), live.epoch, CloseReason::Discarded),
             Task::Close(..) => panic!("a close has no bad end"),
         };
-        self.pool.condemned(from, now, fx);
-        Some(Task::Close(reason))
+        self.pool.condemned(from, epoch, now, fx);
+        Some(Task::Close(reason, epoch))
     }
 
     fn lose(&mut self, task: Task, fx: &mut Fx) {
-        let (stage, reason) = match task {
-            Task::Connect(id) => (Stage::Connecting(id), CloseReason::Shutdown),
-            Task::Check(_, id) => (Stage::Checking(Some(id)), CloseReason::CheckFailed),
-            Task::Recycle(_) => (Stage::Recycling, CloseReason::RecycleFailed),
-            Task::Close(reason) => (Stage::Closing, reason),
+        let (stage, epoch, reason) = match task {
+            Task::Connect(id) => (Stage::Connecting(id), 0, CloseReason::Shutdown),
+            Task::Check(live, id) => {
+                let stage = Stage::Checking(Some(id));
+                (stage, live.epoch, CloseReason::CheckFailed)
+            }
+            Task::Recycle(live) => (Stage::Recycling, live.epoch, CloseReason::RecycleFailed),
+            Task::Close(reason, epoch) => (Stage::Closing, epoch, reason),
             Task::Aside(_) => panic!("`retain` does not lose what it looks at"),
         };
         self.connections -= usize::from(!matches!(stage, Stage::Connecting(_)));
-        self.pool.given_back(stage, reason, true, self.now, fx);
+        self.pool
+            .given_back(stage, epoch, reason, true, self.now, fx);
     }
 }

@@ -53,6 +53,8 @@ pub(super) enum May {
     Adopt,
     Close,
     Resize,
+    Pause,
+    Reset,
     Retain,
     Fill,
     /// Users take the hot path.
@@ -111,8 +113,8 @@ pub(super) enum Task {
     Connect(AttemptId),
     Check(Conn, AttemptId),
     Recycle(Conn),
-    /// The connection itself will not be lent again.
-    Close(CloseReason),
+    /// The connection itself will not be lent again; its epoch.
+    Close(CloseReason, u32),
     /// An idle one that `retain` looks at.
     Aside(Conn),
 }
@@ -223,8 +225,8 @@ impl World {
         for id in fx.connect {
             self.spawn(Task::Connect(id));
         }
-        for (_, reason) in fx.close {
-            self.spawn(Task::Close(reason));
+        for (live, reason) in fx.close {
+            self.spawn(Task::Close(reason, live.epoch));
         }
         if let (true, Keeper::Parked { nudged, .. }) = (fx.nudge, &mut self.keeper) {
             *nudged = true;

@@ -1,0 +1,192 @@
+//! What an operator does to a pool while it runs.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::BuildError;
+use crate::manager::Manager;
+use crate::pool::Pool;
+use crate::primitives::Arc;
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $set:ident $option:ident: $type:ty;)*) => {
+        /// # Changing settings while the pool runs
+        ///
+        /// Each does what the [`Builder`](crate::Builder)'s method of that name does, and is a
+        /// [`BuildError`] for the same reasons; the pool is left as it was then.
+        impl<M: Manager> Pool<M> {
+            $(
+                $(#[$doc])*
+                pub fn $set(&self, value: impl Into<$type>) -> Result<(), BuildError> {
+                    let value = value.into();
+                    self.reconfigure(|config| config.$option = value)
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    /// For those who acquire from now on: who waits keeps the deadline that he has.
+    set_acquire_timeout acquire_timeout: Option<Duration>;
+    /// For attempts that begin from now on.
+    set_connect_timeout connect_timeout: Option<Duration>;
+    /// For checks that begin from now on.
+    set_check_timeout check_timeout: Option<Duration>;
+    /// For recyclings that begin from now on.
+    set_recycle_timeout recycle_timeout: Option<Duration>;
+    /// For closes that begin from now on.
+    set_close_timeout close_timeout: Option<Duration>;
+    /// For all that are idle, at once.
+    set_idle_timeout idle_timeout: Option<Duration>;
+    /// For all that are idle, at once.
+    set_keepalive keepalive: Option<Duration>;
+    /// For connections that are made from now on: those that are there have had theirs drawn.
+    set_max_lifetime max_lifetime: Option<Duration>;
+    /// More are made at once; fewer are kept as the others age, none is closed for that.
+    set_min_idle min_idle: usize;
+    /// For connections that come back from now on.
+    set_max_idle max_idle: Option<usize>;
+    /// For those who acquire from now on.
+    set_max_waiters max_waiters: Option<usize>;
+}
+
+impl<M: Manager> Pool<M> {
+    fn reconfigure(&self, change: impl FnOnce(&mut Config)) -> Result<(), BuildError> {
+        self.shared()
+            .transition(|state, now, fx| state.reconfigure(change, now, fx))
+    }
+}
+
+/// # Operating
+impl<M: Manager> Pool<M> {
+    /// Changes how many connections there may be. Zero holds everyone up until the next change.
+    ///
+    /// Growing serves those who wait at once. Shrinking closes idle connections, those that have
+    /// been idle longest first, then lent ones as they come back; none is taken from its holder.
+    pub fn resize(&self, max_size: usize) {
+        self.shared()
+            .transition(|state, now, fx| state.resize(max_size, now, fx));
+    }
+
+    /// Closes every connection that is there or in the making, and has new ones made as they are
+    /// needed: after credentials or addresses have changed, or to spread over servers anew.
+    ///
+    /// Idle ones are closed now, lent ones when they come back; none is taken from its holder. One
+    /// in the making is closed when it is made. See [`wait_reset`](Pool::wait_reset) to know when
+    /// the last of them is gone.
+    pub fn reset(&self) {
+        self.reset_over(Duration::ZERO);
+    }
+
+    /// [Resets](Pool::reset) the pool little by little: each connection that is there now or in the
+    /// making goes at a moment of its own within `duration`, idle or when it comes back after that.
+    /// The server is spared a wave of connects, and the pool a cold start.
+    pub fn reset_over(&self, duration: Duration) {
+        self.shared()
+            .transition(|state, now, fx| state.reset(duration, now, fx));
+    }
+
+    /// Resolves when no connection is left of before the last [reset](Pool::reset): at once, if
+    /// there is none. Another reset in the meantime prolongs the wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe.
+    pub fn wait_reset(&self) -> impl Future<Output = ()> + Send + use<M> {
+        let shared = Arc::clone(self.shared());
+        async move { shared.renewed().await }
+    }
+
+    /// Lends nothing more until [`resume`](Pool::resume), and resolves when all that is lent has
+    /// come back and is recycled: for a fail-over, say, or to move the server. It resolves also when
+    /// the pool is resumed or closed meanwhile.
+    ///
+    /// The pause begins with the call, whether or not the future is ever polled. Those who wait keep
+    /// their places in the queue, and their deadlines run on; others join them, or fail at once, see
+    /// [`PausePolicy`](crate::PausePolicy). Holders are not disturbed. Connections go on ageing, and `min_idle` is kept
+    /// up. It is not an error to pause twice.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it only means not to know: the pool stays paused.
+    #[must_use = "the pool is paused all the same; await this to know that nothing is in use"]
+    pub fn pause(&self) -> impl Future<Output = ()> + Send + use<M> {
+        self.shared().pause()
+    }
+
+    /// Ends a [pause](Pool::pause): those who wait are served in their order. Does nothing if the
+    /// pool is not paused.
+    pub fn resume(&self) {
+        self.shared()
+            .transition(|state, now, fx| state.resume(now, fx));
+    }
+
+    /// Closes the pool, and resolves when every connection has been closed.
+    ///
+    /// Closing begins with the call, whether or not the future is ever polled: those who wait get
+    /// [`Closed`](AcquireError::Closed), idle connections are closed, lent ones are closed when
+    /// they come back, and those in the making when they are made. It is not an error to call it
+    /// again.
+    ///
+    /// It waits for lent connections without limit; see [`close_within`](Pool::close_within).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it only means not to know: the pool goes on closing.
+    #[must_use = "the pool closes all the same; await this to know that it has"]
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<M> {
+        let shared = Arc::clone(self.shared());
+        shared.begin_close();
+        async move { shared.drained().await }
+    }
+
+    /// Closes the pool, and resolves when every connection has been closed or `grace` has passed.
+    /// Returns how many places were still taken then.
+    ///
+    /// What is still out after the grace period is *severed*: the pool has done with it and is
+    /// not waited for any more. Its holder is not disturbed, and when it comes back it is closed.
+    /// (A program that ends meanwhile does not wait for that. tokio drops its tasks, and what they
+    /// hold, when it shuts down; smol's global executor does not.)
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it only means not to know: the pool goes on closing.
+    #[must_use = "the pool closes all the same; await this to know that it has"]
+    pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<M> {
+        let shared = Arc::clone(self.shared());
+        shared.begin_close();
+        let end = shared.now().after(grace);
+        async move {
+            let over = async {
+                while shared.now() < end {
+                    match shared.timer(end) {
+                        Some(timer) => timer.await,
+                        None => std::future::pending().await,
+                    }
+                }
+            };
+            futures_lite::future::or(shared.drained(), over).await;
+            shared.status().size
+        }
+    }
+
+    /// Resolves when the pool begins to close: for holders that keep a connection for long, and
+    /// for tasks that should end with the pool. It does not keep the pool open.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is cancel safe.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<M> {
+        let signals = Arc::clone(&self.shared().signals);
+        let shared = Arc::downgrade(self.shared());
+        async move {
+            let look = || match shared.upgrade() {
+                Some(shared) => shared.is_closed().then_some(()),
+                None => Some(()),
+            };
+            signals.closing.until(look).await;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Controlled delay: whom to turn away when more work comes than can be done.
+//!
+//! The rule is that of Elixir's `db_connection`, which goes back to the CoDel of Nichols and Jacobson
+//! ("Controlling Queue Delay", ACM Queue, 2012), but decides once per interval:
+//!
+//! Of each interval the shortest wait of those served is kept. When a connection comes free after the
+//! end of an interval, the pool is *slow* in the next if that wait was above the target; whoever is
+//! first is served then, whatever his wait. Within a slow interval, those who have waited for more than
+//! twice the target are turned away before somebody is served. What comes free while nobody waits ends
+//! it. If nothing comes free, a timer decides in its place.
+//!
+//! Plain data, like the rest of the state. Nothing here runs for as long as nobody waits.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// The setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ControlledDelay {
+    pub(crate) target: Duration,
+    pub(crate) interval: Duration,
+}
+
+impl ControlledDelay {
+    pub(crate) fn shorter(&self) -> Duration {
+        self.target.min(self.interval)
+    }
+}
+
+/// How it stands.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Overload {
+    rule: ControlledDelay,
+    /// The shortest wait of those served in this interval.
+    delay: Duration,
+    slow: bool,
+    /// When the interval ends.
+    next: Moment,
+    /// When the timer goes off next, if somebody waits.
+    tick: Moment,
+    /// Who joined the queue up to then and is still its head: nothing was served in between.
+    seen: Moment,
+    /// How many connections had been given back when somebody was last served.
+    turn: u64,
+}
+
+impl Overload {
+    pub(crate) fn new(rule: ControlledDelay) -> Self {
+        let end = Moment::START.after(rule.interval);
+        Overload {
+            rule,
+            delay: Duration::ZERO,
+            slow: false,
+            next: end,
+            tick: end,
+            seen: Moment::START,
+            turn: 0,
+        }
+    }
+
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// Who has waited for longer than this is turned away by a slow pool.
+    pub(crate) fn patience(&self) -> Duration {
+        self.rule.target.saturating_mul(2)
+    }
+
+    /// A connection has come free while somebody waits. True if those who have lost
+    /// [patience](Overload::patience) are to be turned away.
+    pub(crate) fn comes_free(&mut self, now: Moment) -> bool {
+        if now < self.next {
+            return self.slow;
+        }
+        self.slow = self.delay > self.rule.target;
+        self.next = now.after(self.rule.interval);
+        self.delay = Duration::MAX;
+        false
+    }
+
+    /// Somebody was served, after so many returns.
+    pub(crate) fn served(&mut self, waited: Duration, turn: u64) {
+        self.delay = self.delay.min(waited);
+        self.turn = turn;
+    }
+
+    /// A connection has come free while nobody waits.
+    pub(crate) fn is_idle(&mut self) {
+        self.delay = Duration::ZERO;
+    }
+
+    /// Somebody joins the queue as its first. Returns when the timer goes off.
+    pub(crate) fn joined(&mut self, now: Moment, turn: u64) -> Moment {
+        if turn != self.turn {
+            // Something was given back since, and nobody waited for it.
+            self.is_idle();
+        }
+        self.skip_to(now);
+        self.tick
+    }
+
+    /// When the timer goes off.
+    pub(crate) fn tick(&self) -> Moment {
+        self.tick
+    }
+
+    /// The timer may have gone off: true if those who have lost patience are to be turned away, of
+    /// whom the first has waited since `first`.
+    pub(crate) fn ticks(&mut self, first: Moment, now: Moment) -> bool {
+        if now < self.tick {
+            return false;
+        }
+        self.skip_to(now);
+        if first > self.seen {
+            self.seen = now;
+            return false;
+        }
+        self.seen = first;
+        if now < self.next {
+            return false;
+        }
+        self.slow = self.delay > self.rule.target;
+        self.delay = now.elapsed_since(first);
+        self.next = now.after(self.rule.interval);
+        self.slow
+    }
+
+    /// Waits that were none of the load's doing are forgotten.
+    pub(crate) fn forget(&mut self) {
+        self.delay = Duration::ZERO;
+        self.slow = false;
+    }
+
+    /// The timer's next time after this, on its grid.
+    fn skip_to(&mut self, now: Moment) {
+        if self.tick <= now {
+            let behind = now.elapsed_since(self.tick).as_nanos() / self.rule.interval.as_nanos();
+            let steps = u32::try_from(behind + 1).unwrap_or(u32::MAX);
+            self.tick = self.tick.after(self.rule.interval.saturating_mul(steps));
+        }
+    }
+}

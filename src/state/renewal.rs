@@ -1,0 +1,176 @@
+//! Pauses, resets, and what is left of before a reset.
+//!
+//! Every reset begins a new *epoch*. A connection belongs to the one in which its connect began, and
+//! is *old* once there is a later one: it is closed at the reset, when it comes back, or, if the
+//! reset is spread over a time, at its own moment within that. A place stays old until it is free.
+
+use std::time::Duration;
+
+use super::{Effects, Live, Stage, State};
+use crate::attempts::AttemptId;
+use crate::clock::Moment;
+
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Renewals {
+    epoch: u32,
+    /// The first attempt to connect of this epoch.
+    first_attempt: AttemptId,
+    /// Places that are taken by those of earlier epochs.
+    old: usize,
+    /// The resets that old ones are left of.
+    pending: Vec<Renewal>,
+}
+
+/// A reset.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+struct Renewal {
+    /// It is for those of earlier epochs.
+    epoch: u32,
+    start: Moment,
+    over: Duration,
+}
+
+impl Renewal {
+    fn end(&self) -> Moment {
+        self.start.after(self.over)
+    }
+}
+
+impl Renewals {
+    pub(super) fn new() -> Self {
+        Renewals {
+            epoch: 0,
+            first_attempt: AttemptId::FIRST,
+            old: 0,
+            pending: Vec::new(),
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The epoch of what an attempt to connect makes.
+    pub(super) fn epoch_of(&self, connecting: Stage) -> u32 {
+        match connecting {
+            Stage::Connecting(attempt) if attempt < self.first_attempt => {
+                self.epoch.saturating_sub(1)
+            }
+            _ => self.epoch,
+        }
+    }
+
+    pub(super) fn old(&self) -> usize {
+        self.old
+    }
+
+    /// Begins an epoch, with so many old places.
+    fn begin(&mut self, now: Moment, over: Duration, old: usize) {
+        self.epoch += 1;
+        self.old = old;
+        let end = now.after(over);
+        // Those that end later have nothing to add.
+        self.pending.retain(|earlier| earlier.end() < end);
+        self.pending.push(Renewal {
+            epoch: self.epoch,
+            start: now,
+            over,
+        });
+    }
+
+    /// When this one is to be closed; never, if it is not old.
+    pub(super) fn due<C>(&self, live: &Live<C>) -> Moment {
+        if live.epoch == self.epoch {
+            return Moment::NEVER;
+        }
+        // Always the same share for the same connection.
+        let share = fastrand::Rng::with_seed(live.id).f64();
+        let renewals = self.pending.iter();
+        let due = renewals
+            .filter(|renewal| live.epoch < renewal.epoch)
+            .map(|renewal| renewal.start.after(renewal.over.mul_f64(share)));
+        due.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// A place of that epoch is free.
+    pub(super) fn freed(&mut self, epoch: u32) {
+        if epoch < self.epoch {
+            debug_assert!(self.old > 0, "none was old");
+            self.old = self.old.saturating_sub(1);
+            if self.old == 0 {
+                self.pending.clear();
+            }
+        }
+    }
+}
+
+impl<C, E> State<C, E> {
+    /// Makes all that is there now, or in the making, go: at once, or spread over a time.
+    pub(crate) fn reset(&mut self, over: Duration, now: Moment, fx: &mut Effects<C, E>) {
+        if self.closed {
+            return;
+        }
+        self.renewals.first_attempt = self.attempts.next();
+        self.renewals.begin(now, over, self.size());
+        if over.is_zero() {
+            // What they make is of no use to anybody.
+            self.attempts.doubt_all(now);
+        }
+        self.renew_idle(now, fx);
+        self.pump(now, fx);
+    }
+
+    /// A check failed: the others are assumed to be as dead. What is in the making is not.
+    pub(super) fn condemn_generation(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let connecting = self.stages.connecting;
+        let old_attempts = self.attempts.connects_before(self.renewals.first_attempt);
+        let old = self.size() - connecting + old_attempts;
+        self.renewals.begin(now, Duration::ZERO, old);
+        self.renew_idle(now, fx);
+    }
+
+    /// Closes idle ones that are due to be renewed, and has the rest go when they are.
+    fn renew_idle(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        for live in &mut self.idle {
+            live.expires_at = live.expires_at.min(self.renewals.due(live));
+        }
+        self.expire_lives(now, fx);
+        fx.progress = true;
+        self.update_barred();
+        let due = self.idle.iter().map(|live| live.expires_at).min();
+        self.note_due(due.unwrap_or(Moment::NEVER), fx);
+    }
+
+    /// True once nothing is left of before the last reset.
+    pub(crate) fn is_renewed(&self) -> bool {
+        self.renewals.old() == 0
+    }
+
+    /// From now on nothing is lent.
+    pub(crate) fn pause(&mut self, fx: &mut Effects<C, E>) {
+        self.paused = !self.closed;
+        self.update_barred();
+        fx.progress = true;
+    }
+
+    /// Serves those who have waited out the pause.
+    pub(crate) fn resume(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        if std::mem::take(&mut self.paused) {
+            self.update_barred();
+            fx.progress = true;
+            if let Some(overload) = &mut self.overload {
+                overload.forget();
+            }
+            self.hurry(now, fx);
+            self.note_due(self.next_due(now), fx);
+        }
+    }
+
+    /// True while the pool is paused and some connection is still in use; resuming ends it as well.
+    pub(crate) fn is_quieting(&self) -> bool {
+        let used = self.stages.lent + self.stages.checking + self.stages.recycling;
+        self.paused && !self.closed && used > 0
+    }
+}
