@@ -126,7 +126,7 @@ impl<M: Manager> Pool<M> {
     /// Closes the pool, and resolves when every connection has been closed.
     ///
     /// Closing begins with the call, whether or not the future is ever polled: those who wait get
-    /// [`Closed`](AcquireError::Closed), idle connections are closed, lent ones are closed when
+    /// [`Closed`](crate::AcquireError::Closed), idle connections are closed, lent ones are closed when
     /// they come back, and those in the making when they are made. It is not an error to call it
     /// again.
     ///
