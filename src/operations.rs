@@ -105,8 +105,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// The pause begins with the call, whether or not the future is ever polled. Those who wait keep
     /// their places in the queue, and their deadlines run on; others join them, or fail at once, see
-    /// [`PausePolicy`](crate::PausePolicy). Holders are not disturbed. Connections go on ageing, and `min_idle` is kept
-    /// up. It is not an error to pause twice.
+    /// [`PausePolicy`](crate::PausePolicy). Holders are not disturbed. Connections go on ageing, and
+    /// `min_idle` is kept up. It is not an error to pause twice.
     ///
     /// # Cancel safety
     ///

@@ -153,8 +153,7 @@ impl<C, E> State<C, E> {
                 return Lend::Unavailable;
             };
             if fitness == Fitness::Expired {
-                let reason = self.reason_to_expire(&live, now);
-                self.condemn(live, reason, fx);
+                self.condemn_expired(live, now, fx);
                 continue;
             }
             self.count_loan(&mut live);
@@ -223,8 +222,7 @@ impl<C, E> State<C, E> {
     /// A holder takes its connection out of the pool for good.
     pub(crate) fn detached(&mut self, epoch: u32, now: Moment, fx: &mut Effects<C, E>) {
         self.stages.leave(Stage::Lent);
-        self.renewals.freed(epoch);
-        self.update_barred();
+        self.freed(epoch);
         self.statistics.closes.count(CloseReason::Detached);
         fx.progress = true;
         self.pump(now, fx);

@@ -60,8 +60,7 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) {
         self.leave(from, None);
-        self.renewals.freed(self.renewals.epoch_of(from));
-        self.update_barred();
+        self.freed(self.renewals.epoch_of(from));
         self.statistics.failed_connects += 1;
         fx.progress = true;
         let hopeless = permanent && self.live() == 0;
@@ -142,8 +141,7 @@ impl<C, E> State<C, E> {
             Stage::Connecting(_) => self.renewals.epoch_of(stage),
             _ => epoch,
         };
-        self.renewals.freed(epoch);
-        self.update_barred();
+        self.freed(epoch);
         self.note_probes(stage, fx);
         fx.progress = true;
         match stage {

@@ -94,8 +94,7 @@ impl Renewals {
         due.min().unwrap_or(Moment::NEVER)
     }
 
-    /// A place of that epoch is free.
-    pub(super) fn freed(&mut self, epoch: u32) {
+    fn freed(&mut self, epoch: u32) {
         if epoch < self.epoch {
             debug_assert!(self.old > 0, "none was old");
             self.old = self.old.saturating_sub(1);
@@ -141,6 +140,12 @@ impl<C, E> State<C, E> {
         self.update_barred();
         let due = self.idle.iter().map(|live| live.expires_at).min();
         self.note_due(due.unwrap_or(Moment::NEVER), fx);
+    }
+
+    /// A place of that epoch is free.
+    pub(super) fn freed(&mut self, epoch: u32) {
+        self.renewals.freed(epoch);
+        self.update_barred();
     }
 
     /// True once nothing is left of before the last reset.

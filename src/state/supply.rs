@@ -63,8 +63,7 @@ impl<C, E> State<C, E> {
             match self.fitness(&self.idle[index], now) {
                 Fitness::Expired => {
                     if let Some(live) = self.take_idle(index) {
-                        let reason = self.reason_to_expire(&live, now);
-                        self.condemn(live, reason, fx);
+                        self.condemn_expired(live, now, fx);
                     }
                 }
                 Fitness::Fit => self.hand_over_idle(index, now, fx),
@@ -290,12 +289,18 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Why one that has expired did so.
-    pub(super) fn reason_to_expire(&self, live: &Live<C>, now: Moment) -> CloseReason {
-        match self.renewals.due(live) <= now {
+    /// Begins to close one that has expired, of age or by a reset.
+    pub(super) fn condemn_expired(
+        &mut self,
+        live: Box<Live<C>>,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        let reason = match self.renewals.due(&live) <= now {
             true => CloseReason::Reset,
             false => CloseReason::Lifetime,
-        }
+        };
+        self.condemn(live, reason, fx);
     }
 
     pub(super) fn admit(&mut self, connection: C, epoch: u32, now: Moment) -> Box<Live<C>> {

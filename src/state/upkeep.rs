@@ -99,8 +99,7 @@ impl<C, E> State<C, E> {
         while let Some(live) = self.idle.get(index) {
             if live.expires_at <= now {
                 if let Some(live) = self.take_idle(index) {
-                    let reason = self.reason_to_expire(&live, now);
-                    self.condemn(live, reason, fx);
+                    self.condemn_expired(live, now, fx);
                 }
             } else {
                 index += 1;
