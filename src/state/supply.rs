@@ -159,27 +159,51 @@ impl<C, E> State<C, E> {
 
     /// How many more attempts to connect there should be: for those who wait, and to refill.
     pub(super) fn wanted_connects(&self, now: Moment) -> (usize, usize) {
-        let under_way = self.attempts.promising(now) + self.driverless;
-        // Nobody is served while the pool is paused.
-        let waiting = match self.paused {
-            true => 0,
-            false => self.waiters.len(),
-        };
-        let unserved = waiting.saturating_sub(under_way);
-        let spare = under_way.saturating_sub(waiting) + self.idle.len() + self.stages.recycling;
+        let surplus = self.coming(now).saturating_sub(self.to_be_served());
+        let spare = surplus + self.idle.len() + self.stages.recycling;
         let missing = self.min_idle().saturating_sub(spare);
-        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
-        let room = self
-            .free()
-            .saturating_sub(self.driverless)
-            .min(limit.saturating_sub(self.stages.connecting + self.driverless));
-        let for_waiters = unserved.min(room);
+        let free = self.free().saturating_sub(self.driverless);
+        let room = free.min(self.connect_room());
+        let for_waiters = self.unserved(now).min(room);
         // Without a keeper there is nobody to run a refill, and `fill` runs its own.
         let for_idle = match self.clock.is_kept() {
             true => missing.min(room - for_waiters),
             false => 0,
         };
         (for_waiters, for_idle)
+    }
+
+    /// Connects and checks that can be counted on, or that waiters are about to run.
+    fn coming(&self, now: Moment) -> usize {
+        self.attempts.promising(now) + self.driverless
+    }
+
+    /// Those who wait; nobody is served while the pool is paused.
+    fn to_be_served(&self) -> usize {
+        match self.paused {
+            true => 0,
+            false => self.waiters.len(),
+        }
+    }
+
+    /// Those of them who have nothing coming.
+    pub(super) fn unserved(&self, now: Moment) -> usize {
+        self.to_be_served().saturating_sub(self.coming(now))
+    }
+
+    /// How many more connects the limit on concurrent ones allows.
+    pub(super) fn connect_room(&self) -> usize {
+        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
+        limit.saturating_sub(self.stages.connecting + self.driverless)
+    }
+
+    /// How many of the wanted connects the schedule lets begin now: those who wait need not heed it
+    /// where each gets the error of an attempt.
+    pub(super) fn allowance(&self, for_waiters: usize, for_idle: usize, now: Moment) -> usize {
+        match self.config.connect_policy {
+            ConnectPolicy::Retry(_) => self.retry.allowance(for_waiters + for_idle, now),
+            ConnectPolicy::FailFast => for_waiters + self.retry.allowance(for_idle, now),
+        }
     }
 
     fn begin_connects(&mut self, now: Moment, fx: &mut Effects<C, E>) {
@@ -189,10 +213,7 @@ impl<C, E> State<C, E> {
             for_idle = 0;
         }
         let wanted = for_waiters + for_idle;
-        let begin = match self.config.connect_policy {
-            ConnectPolicy::Retry(_) => self.retry.allowance(wanted, now),
-            ConnectPolicy::FailFast => for_waiters + self.retry.allowance(for_idle, now),
-        };
+        let begin = self.allowance(for_waiters, for_idle, now);
         for _ in 0..begin {
             let id = self.begin_attempt(now);
             fx.connect.push(id);

@@ -8,7 +8,6 @@
 
 use super::{Effects, State};
 use crate::clock::Moment;
-use crate::config::ConnectPolicy;
 use crate::status::CloseReason;
 
 /// What a landlord wants to know.
@@ -80,28 +79,21 @@ impl<C, E> State<C, E> {
         if self.closed || self.stranded || self.spare() > 0 {
             return 0;
         }
-        let wanted = self.unserved(now);
-        let fresh = match self.config.connect_policy {
-            ConnectPolicy::Retry(_) => self.retry.allowance(wanted, now),
-            ConnectPolicy::FailFast => wanted,
-        };
+        let fresh = self.allowance(self.hopeful(now), 0, now);
         fresh + self.driverless.saturating_sub(self.free())
     }
 
     /// Those who wait and have nothing coming, as far as the limit on concurrent connects lets them
     /// hope for it.
-    fn unserved(&self, now: Moment) -> usize {
-        let under_way = self.attempts.promising(now) + self.driverless;
-        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
-        let room = limit.saturating_sub(self.stages.connecting + self.driverless);
-        self.waiters.len().saturating_sub(under_way).min(room)
+    fn hopeful(&self, now: Moment) -> usize {
+        self.unserved(now).min(self.connect_room())
     }
 
     /// When a tenant will have use for a place, although it holds none that is free. To one that
     /// has places of its own that makes no difference.
     pub(super) fn hungry_at(&self, now: Moment) -> Moment {
         let due = self.retry.due();
-        let is_asleep = self.is_tenant && due > now && self.spare() == 0 && self.unserved(now) > 0;
+        let is_asleep = self.is_tenant && due > now && self.spare() == 0 && self.hopeful(now) > 0;
         match is_asleep {
             true => due,
             false => Moment::NEVER,

@@ -237,8 +237,7 @@ impl<C, E> State<C, E> {
                 return Warmth::Failed(error.clone());
             }
         }
-        let limit = self.config.connect_concurrency.unwrap_or(usize::MAX);
-        let may_connect = self.free() > 0 && coming < limit;
+        let may_connect = self.free() > 0 && self.connect_room() > 0;
         if !self.clock.is_kept() && ready + coming < self.min_idle() && may_connect {
             return Warmth::Drive(self.begin_attempt(now));
         }
