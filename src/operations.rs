@@ -8,6 +8,7 @@ use crate::error::BuildError;
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
+use crate::shared::reach;
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $set:ident $option:ident: $type:ty;)*) => {
@@ -18,6 +19,10 @@ macro_rules! setters {
         impl<M: Manager> Pool<M> {
             $(
                 $(#[$doc])*
+                ///
+                /// # Errors
+                ///
+                /// A [`BuildError`] if the setting makes no sense.
                 pub fn $set(&self, value: impl Into<$type>) -> Result<(), BuildError> {
                     let value = value.into();
                     self.reconfigure(|config| config.$option = value)
@@ -157,16 +162,9 @@ impl<M: Manager> Pool<M> {
     pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<M> {
         let shared = Arc::clone(self.shared());
         shared.begin_close();
-        let end = shared.now().after(grace);
+        let end = shared.now().after(grace).to_instant(shared.origin);
         async move {
-            let over = async {
-                while shared.now() < end {
-                    match shared.timer(end) {
-                        Some(timer) => timer.await,
-                        None => std::future::pending().await,
-                    }
-                }
-            };
+            let over = reach(&*shared.runtime, end);
             futures_lite::future::or(shared.drained(), over).await;
             shared.status().size
         }

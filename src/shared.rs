@@ -91,6 +91,17 @@ pub(crate) fn now(runtime: &dyn Runtime) -> Instant {
     contain(|| runtime.now()).unwrap_or_else(Instant::now)
 }
 
+/// Resolves when that time has come on a runtime's clock, however early its timers are; never for
+/// `None`.
+pub(crate) async fn reach(runtime: &dyn Runtime, at: Option<Instant>) {
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    while now(runtime) < at {
+        runtime.sleep_until(at).await;
+    }
+}
+
 impl<M: Manager> Shared<M> {
     /// Makes a pool and sets its keeper to work.
     pub(crate) fn start(

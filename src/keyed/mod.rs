@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use self::core::{Core, Entered};
 use crate::acquire::{Acquire, lend_by_the_clock};
-use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
 use crate::runtime::Runtime;
-use crate::shared::{Shared, now};
+use crate::shared::{Shared, now, reach};
 use crate::status::{Statistics, Status};
 
 pub use self::builder::{EachKey, KeyedBuilder};
@@ -298,17 +297,9 @@ where
     pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<K, M> {
         let pools = self.core().begin_close();
         let runtime = Arc::clone(self.runtime());
-        let begun = now(&*runtime);
-        let end = Moment::START.after(grace);
+        let end = now(&*runtime).checked_add(grace);
         async move {
-            let over = async {
-                while Moment::since(begun, now(&*runtime)) < end {
-                    match end.to_instant(begun) {
-                        Some(at) => runtime.sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                }
-            };
+            let over = reach(&*runtime, end);
             futures_lite::future::or(drained(&pools), over).await;
             pools.iter().map(|pool| pool.state.lock().size()).sum()
         }
