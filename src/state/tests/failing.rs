@@ -1,0 +1,79 @@
+//! Attempts to connect that fail, and what those who wait learn of it.
+
+use super::*;
+
+#[test]
+fn failed_attempts_follow_the_schedule_one_at_a_time() {
+    let mut pool = pool(|config| config.max_size = 4);
+    let waiting: Vec<_> = (0..4).map(|_| wait(&mut pool, 0, 10_000)).collect();
+    for (_, begun) in &waiting {
+        let refused = refuse(&mut pool, begun, 1);
+        assert!(refused.connect.is_empty(), "all four are one failure");
+    }
+    let (due, again) = fx(|fx| pool.advance(at(11), fx));
+    assert_eq!(again.connect.len(), 1);
+    assert!(due > at(11), "the next is due even if this one hangs");
+    let made = connect(&mut pool, &again, 1, 12);
+    assert_eq!(
+        made.connect.len(),
+        3,
+        "after a success all are made at once"
+    );
+    assert_eq!(served(&mut pool, waiting[0].0).connection, 1);
+}
+
+#[test]
+fn a_newcomer_does_not_inherit_a_long_delay() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let (_, mut begun) = wait(&mut pool, 0, 1_000_000);
+    let mut now = 0;
+    for _ in 0..12 {
+        let _ = refuse(&mut pool, &begun, now);
+        now += 1000;
+        begun = fx(|fx| pool.advance(at(now), fx)).1;
+        assert_eq!(begun.connect.len(), 1);
+    }
+    let _ = refuse(&mut pool, &begun, now);
+    let (_, fx) = wait(&mut pool, now, 1_000_000);
+    assert!(fx.nudge || pool.keeper_until <= at(now + 10));
+    assert!(
+        pool.next_due(at(0)) <= at(now + 10),
+        "the first step after the last attempt"
+    );
+}
+
+#[test]
+fn a_permanent_error_answers_all_unless_a_connection_may_come_back() {
+    for lent_ones in [0, 1] {
+        let mut pool = pool(|_| {});
+        let held = lent(&mut pool, lent_ones);
+        let (first, begun) = wait(&mut pool, 0, 100);
+        let keys = [first, wait(&mut pool, 0, 100).0];
+        let wrong = ConnectError::Failed(Arc::new("wrong password"));
+        let from = attempt(&begun);
+        let _ = fx(|fx| pool.connect_failed(from, wrong, true, at(1), fx));
+        for key in keys {
+            let over = matches!(pool.poll_waiter(key, None), Turn::Over(Outcome::Failed(_)));
+            assert_eq!(over, lent_ones == 0);
+        }
+        drop(held);
+    }
+}
+
+#[test]
+fn fail_fast_answers_one_waiter_for_each_failure() {
+    let mut pool = pool(|config| {
+        config.max_size = 1;
+        config.connect_policy = ConnectPolicy::FailFast;
+    });
+    let (first, mut begun) = wait(&mut pool, 0, 100);
+    let keys = [first, wait(&mut pool, 0, 100).0];
+    for key in keys {
+        begun = refuse(&mut pool, &begun, 1);
+        assert!(matches!(
+            pool.poll_waiter(key, None),
+            Turn::Over(Outcome::Failed(_))
+        ));
+    }
+    assert_eq!(pool.size(), 0);
+}
