@@ -8,12 +8,15 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use tokio::runtime::{Builder, Runtime};
-use watertight::{Blocking, BlockingManager, Pool, PooledConnection, SyncPool, TokioRuntime};
+use watertight::{
+    Blocking, BlockingManager, Pool, PooledConnection, Spawner, SyncPool, TokioRuntime,
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -119,6 +122,20 @@ impl BlockingManager for Blockingly {
     }
 }
 
+/// Has the background runtime make all its threads for blocking calls that the pools may come to use
+/// at a time: what a thread needs is no growth of the pools'.
+fn make_blocking_threads() {
+    let runtime = TokioRuntime::background();
+    let all = Arc::new(Barrier::new(SPARE_THREADS + 1));
+    for _ in 0..SPARE_THREADS {
+        let all = Arc::clone(&all);
+        runtime.spawn_blocking(Box::new(move || {
+            all.wait();
+        }));
+    }
+    all.wait();
+}
+
 /// The same on a plain thread, over the shared background runtime.
 fn one_sync_pool(ending: Ending) -> Result {
     let pool = SyncPool::builder(Blocking::new(Blockingly))
@@ -200,6 +217,7 @@ fn pools_that_are_over_leave_nothing() -> Result {
             Ok(())
         })
     })?;
+    make_blocking_threads();
     leaves_nothing("through the sync facade", || {
         endings(pools).try_for_each(one_sync_pool)
     })?;
