@@ -108,6 +108,7 @@ fn timers_that_a_timer_sets_go_off_on_the_way() {
     });
     runtime.advance(3 * SECOND);
     assert_eq!(log.take(), [1, 2, 3]);
+    runtime.kill();
 }
 
 #[test]
@@ -132,6 +133,7 @@ fn no_time_passes_while_it_settles() {
     runtime.settle();
     assert_eq!(log.take(), [0]);
     assert_eq!(runtime.elapsed(), Duration::ZERO);
+    runtime.kill();
 }
 
 #[test]
@@ -146,6 +148,7 @@ fn nobody_runs_while_it_stalls_and_all_that_is_due_runs_afterwards() {
     runtime.settle();
     assert_eq!(log.take(), [1, 2]);
     assert_eq!(runtime.elapsed(), 5 * SECOND);
+    runtime.kill();
 }
 
 #[test]
@@ -448,6 +451,7 @@ fn debug_output_says_how_things_stand() {
         shown.starts_with("VirtualRuntime { elapsed: 1ms, tasks: 1, timers: 1"),
         "{shown}"
     );
+    runtime.kill();
 }
 
 /// Which of `n` tasks that are ready runs when.
