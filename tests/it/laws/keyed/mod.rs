@@ -243,7 +243,8 @@ async fn all_keys_are_closed_together(w: World) {
     drop(held);
     closing.await;
     assert_eq!(pool.total_status().size, 0);
-    assert!(pool.keys().is_empty());
+    // The last place is free a moment before its key is forgotten.
+    w.until(|| pool.keys().is_empty()).await;
     assert_eq!(pool.close_within(w.ms(1000)).await, 0);
 }
 
