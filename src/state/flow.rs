@@ -168,13 +168,11 @@ impl<C, E> State<C, E> {
     #[inline]
     pub(crate) fn put_back(&mut self, mut live: Box<Live<C>>) -> Result<(), Box<Live<C>>> {
         let plain = self.waiters.is_empty()
-            && !self.barred
+            && !self.barred_back
             && self.clock.spend()
             && self.clock.is_surely_before(live.expires_at)
             && self.config.max_uses.is_none_or(|max| live.uses < max)
-            && !self.is_surplus()
-            && self.has_room_for_idle()
-            && self.fillers == 0;
+            && self.has_room_for_idle();
         if !plain {
             return Err(live);
         }

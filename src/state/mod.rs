@@ -47,7 +47,8 @@
 //! 8. A transition in which a task was lost spawns none; it leaves the pool stranded, and wakes
 //!    the first waiter to go on.
 //! 9. `barred` if closed, paused, or with connections of before a reset: then nothing takes the
-//!    short way.
+//!    short way. `barred_back` if barred, shrunk and not yet down to size, or being filled: then
+//!    nothing takes the short way back.
 
 mod effects;
 mod flow;
@@ -182,6 +183,8 @@ pub(crate) struct State<C, E> {
     paused: bool,
     /// Nothing takes the short way: see invariant 9.
     barred: bool,
+    /// Nothing takes the short way back.
+    barred_back: bool,
     renewals: Renewals,
     /// From the one that has been idle longest to the one that was given back last.
     idle: VecDeque<Box<Live<C>>>,
@@ -229,6 +232,7 @@ impl<C, E> State<C, E> {
             closed: false,
             paused: false,
             barred: false,
+            barred_back: false,
             renewals: Renewals::new(),
             idle: VecDeque::new(),
             stages: Stages::default(),
@@ -286,6 +290,7 @@ impl<C, E> State<C, E> {
     /// To be called when one of its causes has changed.
     fn update_barred(&mut self) {
         self.barred = self.closed || self.paused || self.renewals.old() > 0;
+        self.barred_back = self.barred || self.fillers > 0 || self.is_surplus();
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -298,13 +303,11 @@ impl<C, E> State<C, E> {
 
     /// Connections that could still serve somebody. Those in the making are not among them: a
     /// shrink does not close one that is there in favour of one that may never be.
-    #[inline]
     fn live(&self) -> usize {
         self.idle.len() + self.stages.lent + self.stages.checking + self.stages.recycling
     }
 
     /// After a shrink: more connections than there are places.
-    #[inline]
     fn is_surplus(&self) -> bool {
         self.live() > self.config.max_size
     }
@@ -420,6 +423,8 @@ impl<C, E> State<C, E> {
         assert!(self.renewals.old() <= self.size(), "old ones outnumber all");
         let barred = self.paused || self.renewals.old() > 0;
         assert_eq!(self.barred, barred, "9: barred for no reason, or not");
+        let barred_back = barred || self.fillers > 0 || self.is_surplus();
+        assert_eq!(self.barred_back, barred_back, "9: barred back for no reason, or not");
         if self.waiters.is_empty() || self.paused {
             return;
         }

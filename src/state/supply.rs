@@ -29,6 +29,7 @@ impl<C, E> State<C, E> {
             // The first waiter stands in for the keeper: let it see what is due by now.
             self.wake_first(fx);
         }
+        self.update_barred();
         self.check();
     }
 
@@ -45,6 +46,7 @@ impl<C, E> State<C, E> {
             self.wake_first(fx);
         }
         self.pass_on_driverless(fx);
+        self.update_barred();
         self.check();
     }
 

@@ -43,6 +43,7 @@ impl<C, E> State<C, E> {
         self.is_tenant = true;
         self.config.max_size = 0;
         self.fillers = 1;
+        self.update_barred();
     }
 
     pub(crate) fn standing(&self, now: Moment) -> Standing {

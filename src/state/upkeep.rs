@@ -213,6 +213,7 @@ impl<C, E> State<C, E> {
     /// A call to `fill` is over.
     pub(crate) fn end_fill(&mut self) {
         self.fillers -= 1;
+        self.update_barred();
     }
 
     /// Sees to the idle ones now.
