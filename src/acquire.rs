@@ -18,37 +18,52 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::connection::PooledConnection;
+use crate::connection::{self, PooledConnection};
 use crate::error::AcquireError;
+use crate::event::{Rejected, TimedOut, WaitEnded, WaitEnding};
+use crate::loan::Site;
 use crate::manager::Manager;
-use crate::observer;
 use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
 use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
 use crate::status::{Rejection, Status};
+use crate::trace;
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
 
 /// Lends an idle connection if nothing stands in the way: the hot path, one lock and no clock.
 /// `None` says nothing; go on with [`lend_by_the_clock`] or [`Acquire`].
 #[inline]
-pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>) -> Option<PooledConnection<M>> {
+pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>, site: Site) -> Option<PooledConnection<M>> {
     let live = shared.state.lock().lend()?;
-    Some(lent(shared, live, None))
+    Some(lent(shared, live, None, site))
 }
 
-/// The guard, and the news of it. `since` when its caller had to wait.
+/// How long a caller had to wait, if anybody wants to know.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    since: Moment,
+    pub(crate) until: Moment,
+}
+
+impl Wait {
+    pub(crate) fn waited(self) -> Duration {
+        self.until.elapsed_since(self.since)
+    }
+}
+
+/// The guard, and the news of it.
 #[inline]
 pub(crate) fn lent<M: Manager>(
     shared: &Arc<Shared<M>>,
     live: Box<Live<M::Connection>>,
-    since: Option<Moment>,
+    wait: Option<Wait>,
+    site: Site,
 ) -> PooledConnection<M> {
-    let conn = PooledConnection::new(Arc::clone(shared), live);
-    if shared.is_observed() {
-        let waited = since.map(|at| shared.now().elapsed_since(at));
-        shared.observe(|observer| observer.acquired(&observer::Acquired::new(waited)));
+    let mut conn = PooledConnection::new(Arc::clone(shared), live);
+    if shared.watch.is_on() {
+        connection::note_loan(shared, &mut conn, wait, site);
     }
     conn
 }
@@ -58,9 +73,10 @@ pub(crate) fn lent<M: Manager>(
 pub(crate) fn lend_by_the_clock<M: Manager>(
     shared: &Arc<Shared<M>>,
     checked: bool,
+    site: Site,
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
     match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
-        Lend::Connection(live) => Ok(Some(lent(shared, live, None))),
+        Lend::Connection(live) => Ok(Some(lent(shared, live, None, site))),
         Lend::Rejected(why) => Err(rejected(shared, why, Duration::ZERO)),
         Lend::Closed => Err(AcquireError::Closed),
         Lend::Unavailable => Ok(None),
@@ -72,7 +88,7 @@ fn rejected<M: Manager>(
     why: Rejection,
     waited: Duration,
 ) -> AcquireError<M::Error> {
-    shared.observe(|observer| observer.rejected(&observer::Rejected::new(why, waited)));
+    shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
     match why {
         Rejection::Paused => AcquireError::Paused,
         Rejection::QueueFull => AcquireError::QueueFull,
@@ -103,7 +119,7 @@ fn timed_out<M: Manager>(
         cause,
     } = missed;
     let waited = now.elapsed_since(since);
-    shared.observe(|observer| observer.timed_out(&observer::TimedOut::new(phase, waited)));
+    shared.tell(|observer| observer.timed_out(&TimedOut { phase, waited }));
     AcquireError::TimedOut {
         phase,
         waited,
@@ -118,6 +134,7 @@ fn timed_out<M: Manager>(
 pub(crate) struct Acquire<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
     timeout: Option<Duration>,
+    site: Site,
     entry: Option<Entry>,
 }
 
@@ -130,14 +147,16 @@ struct Entry {
     timer: Option<(Moment, BoxFuture<()>)>,
     /// Attempts to connect whose tasks the runtime dropped.
     driving: Vec<BoxFuture<()>>,
+    span: trace::Span,
 }
 
 impl<'a, M: Manager> Acquire<'a, M> {
     #[inline]
-    pub(crate) fn new(shared: &'a Arc<Shared<M>>, timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared<M>>, timeout: Option<Duration>, site: Site) -> Self {
         Acquire {
             shared,
             timeout,
+            site,
             entry: None,
         }
     }
@@ -155,7 +174,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let shared = self.shared;
         if self.timeout == Some(Duration::ZERO) {
             // Zero means "do not wait", so not for a check either.
-            return match lend_by_the_clock(shared, false) {
+            return match lend_by_the_clock(shared, false, self.site) {
                 Ok(Some(conn)) => Some(Ok(conn)),
                 Ok(None) => Some(Err(no_time(shared))),
                 Err(error) => Some(Err(error)),
@@ -168,7 +187,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let mut fx = Effects::new();
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
         let answer = match joined {
-            Join::Served(live) => Some(Ok(lent(shared, live, None))),
+            Join::Served(live) => Some(Ok(lent(shared, live, None, self.site))),
             Join::Rejected(why) => Some(Err(rejected(shared, why, Duration::ZERO))),
             Join::Closed => Some(Err(AcquireError::Closed)),
             Join::Queued(key) => {
@@ -178,7 +197,9 @@ impl<'a, M: Manager> Acquire<'a, M> {
                     deadline,
                     timer: None,
                     driving: Vec::new(),
+                    span: shared.audience.tracer.waiting(),
                 });
+                shared.tell(|observer| observer.wait_began());
                 None
             }
         };
@@ -188,20 +209,23 @@ impl<'a, M: Manager> Acquire<'a, M> {
 
     fn served(&mut self, outcome: Outcome<M::Connection, M::Error>) -> Acquired<M> {
         let entry = self.entry.take();
-        let since = entry.as_ref().map(|entry| entry.since);
-        let result = self.answer(outcome, since);
+        let ending = match outcome {
+            Outcome::Connection(_) => WaitEnding::Served,
+            Outcome::Failed(_) => WaitEnding::ConnectFailed,
+            Outcome::Late { .. } => WaitEnding::TimedOut,
+            Outcome::Shed { .. } => WaitEnding::Shed,
+            Outcome::Closed => WaitEnding::Closed,
+        };
+        let wait = entry.as_ref().and_then(|it| it.tell(self.shared, ending));
+        let result = self.answer(outcome, wait);
         contain(|| drop(entry));
         result
     }
 
-    fn answer(
-        &self,
-        outcome: Outcome<M::Connection, M::Error>,
-        since: Option<Moment>,
-    ) -> Acquired<M> {
+    fn answer(&self, outcome: Outcome<M::Connection, M::Error>, wait: Option<Wait>) -> Acquired<M> {
         let shared = self.shared;
         match outcome {
-            Outcome::Connection(live) => Ok(lent(shared, live, since)),
+            Outcome::Connection(live) => Ok(lent(shared, live, wait, self.site)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
             Outcome::Shed { waited } => Err(rejected(shared, Rejection::Shed, waited)),
             Outcome::Closed => Err(AcquireError::Closed),
@@ -235,6 +259,9 @@ impl<'a, M: Manager> Acquire<'a, M> {
             }
             TimeOut::Missed(missed, waker) => {
                 self.shared.carry_out(fx);
+                if let Some(entry) = &entry {
+                    entry.tell(self.shared, WaitEnding::TimedOut);
+                }
                 contain(|| drop((waker, entry)));
                 return Some(Err(timed_out(self.shared, missed, now, status)));
             }
@@ -245,6 +272,21 @@ impl<'a, M: Manager> Acquire<'a, M> {
 }
 
 impl Entry {
+    /// Tells how the wait ended, if anybody listens.
+    fn tell<M: Manager>(&self, shared: &Shared<M>, ending: WaitEnding) -> Option<Wait> {
+        self.span.end(ending);
+        if !shared.audience.listens() {
+            return None;
+        }
+        let wait = Wait {
+            since: self.since,
+            until: shared.now(),
+        };
+        let waited = wait.waited();
+        shared.tell(|observer| observer.wait_ended(&WaitEnded { waited, ending }));
+        Some(wait)
+    }
+
     /// Polls the attempts to connect that this waiter runs, if any. True if one came to its end.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         let before = self.driving.len();
@@ -349,6 +391,7 @@ impl<M: Manager> Drop for Acquire<'_, M> {
                 .shared
                 .transition(|state, now, fx| state.cancel(entry.key, now, fx));
             contain(|| drop(waker));
+            entry.tell(self.shared, WaitEnding::Cancelled);
             // An attempt that this waiter was running goes with it, after it has left the queue:
             // the place comes back and the next in line is told.
             contain(|| drop(entry));

@@ -109,6 +109,7 @@ pub(crate) struct Config {
     pub(crate) connect_policy: ConnectPolicy,
     pub(crate) pause_policy: PausePolicy,
     pub(crate) reset_on_failed_check: bool,
+    pub(crate) leak_threshold: Option<Duration>,
 }
 
 impl Default for Config {
@@ -138,6 +139,7 @@ impl Default for Config {
             connect_policy: ConnectPolicy::default(),
             pause_policy: PausePolicy::default(),
             reset_on_failed_check: false,
+            leak_threshold: None,
         }
     }
 }
@@ -171,6 +173,7 @@ impl Config {
             connect_policy,
             pause_policy: _,
             reset_on_failed_check: _,
+            leak_threshold,
         } = *self;
         if max_size == 0 {
             return Err(BuildError::ZeroMaxSize);
@@ -194,6 +197,7 @@ impl Config {
                 controlled_delay.map(|rule| rule.shorter()),
             ),
             ("max_lifetime", max_lifetime),
+            ("leak_threshold", leak_threshold),
         ] {
             if duration == Some(Duration::ZERO) {
                 return Err(BuildError::Zero { option });

@@ -4,11 +4,14 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
+use crate::acquire::Wait;
+use crate::event::{Acquired, Closed, Returned};
+use crate::loan::{Borrower, Site};
 use crate::manager::{Condition, Manager, Metrics};
 use crate::pool::Pool;
 use crate::primitives::{Arc, contain};
 use crate::shared::Shared;
-use crate::state::{Live, Verdict};
+use crate::state::{Live, Tag, Verdict};
 use crate::status::CloseReason;
 
 /// A connection on loan from a pool. Dropping it gives it back.
@@ -46,10 +49,16 @@ impl<M: Manager> PooledConnection<M> {
         let Some(Loan { live, shared }) = conn.loan.take() else {
             unreachable!("{EMPTY}")
         };
-        shared.transition(|state, now, fx| state.detached(live.epoch(), now, fx));
-        shared.observe(|observer| {
-            observer.closed(&crate::observer::Closed::new(CloseReason::Detached));
-        });
+        let Tag { id, epoch } = live.tag();
+        if shared.watch.is_on() {
+            note_return(&shared, &live);
+        }
+        shared.transition(|state, now, fx| state.detached(epoch, now, fx));
+        let closed = Closed {
+            connection: id,
+            reason: CloseReason::Detached,
+        };
+        shared.tell(|observer| observer.closed(&closed));
         live.connection
     }
 
@@ -101,8 +110,8 @@ impl<M: Manager> PooledConnection<M> {
             return;
         };
         let verdict = verdict.unwrap_or_else(|| inspect(&shared, &mut live));
-        if shared.is_observed() {
-            shared.observe(|observer| observer.returned());
+        if shared.watch.is_on() {
+            note_return(&shared, &live);
         }
         if verdict == Verdict::Clean {
             let kept = shared.state.lock().put_back(live);
@@ -121,6 +130,45 @@ impl<M: Manager> PooledConnection<M> {
             None => unreachable!("{EMPTY}"),
         }
     }
+}
+
+/// Somebody wants to know that a loan has begun.
+#[cold]
+pub(crate) fn note_loan<M: Manager>(
+    shared: &Arc<Shared<M>>,
+    conn: &mut PooledConnection<M>,
+    wait: Option<Wait>,
+    site: Site,
+) {
+    let Some(loan) = &mut conn.loan else {
+        return;
+    };
+    let now = wait.map_or_else(|| shared.now(), |wait| wait.until);
+    loan.live.lent_at = Some(now);
+    let connection = loan.live.id();
+    if shared.watch.notes_loans() {
+        let task = contain(|| shared.runtime.current_task()).flatten();
+        let borrower = Arc::new(Borrower::here(site, task));
+        shared.change(|state, fx| state.note_loan(connection, borrower, now, fx));
+    }
+    let waited = wait.map(Wait::waited);
+    shared.tell(|observer| observer.acquired(&Acquired { connection, waited }));
+}
+
+/// Somebody wants to know that a loan has ended.
+#[cold]
+fn note_return<M: Manager>(shared: &Arc<Shared<M>>, live: &Live<M::Connection>) {
+    let now = shared.now();
+    let connection = live.id();
+    if shared.watch.notes_loans() {
+        let late = shared.state.lock().end_loan(connection, now);
+        if let Some(loan) = late {
+            shared.tell(|observer| observer.leak_returned(&loan));
+        }
+    }
+    let lent_at = live.lent_at.unwrap_or(now);
+    let held = now.elapsed_since(lent_at);
+    shared.tell(|observer| observer.returned(&Returned { connection, held }));
 }
 
 /// Every method that takes the connection out takes the guard by value.

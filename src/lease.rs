@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::event::Closed;
 use crate::manager::Manager;
 use crate::primitives::contain;
 use crate::shared::Shared;
-use crate::state::{Effects, Live, Stage};
+use crate::state::{Effects, Live, Stage, Tag};
 use crate::status::CloseReason;
 
 /// Whoever owns a lease holds one of the `max_size` places.
@@ -17,8 +18,8 @@ pub(crate) struct Lease<M: Manager> {
     /// `None` once the place has been given back in a more particular way.
     shared: Option<Arc<Shared<M>>>,
     stage: Stage,
-    /// That of its connection, if it has one.
-    epoch: u32,
+    /// Its connection, if it has one.
+    tag: Tag,
     /// Why its connection leaves the pool, should the lease be dropped now.
     reason: CloseReason,
 }
@@ -26,16 +27,11 @@ pub(crate) struct Lease<M: Manager> {
 impl<M: Manager> Lease<M> {
     /// The value of a place that the state has just moved to `stage`.
     #[inline]
-    pub(crate) fn new(
-        shared: Arc<Shared<M>>,
-        stage: Stage,
-        epoch: u32,
-        reason: CloseReason,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<M>>, stage: Stage, tag: Tag, reason: CloseReason) -> Self {
         Lease {
             shared: Some(shared),
             stage,
-            epoch,
+            tag,
             reason,
         }
     }
@@ -59,7 +55,7 @@ impl<M: Manager> Lease<M> {
         self.reason = reason;
         let from = std::mem::replace(&mut self.stage, Stage::Closing);
         if let Some(shared) = self.shared.as_ref().filter(|_| from != Stage::Closing) {
-            shared.transition(|state, now, fx| state.condemned(from, self.epoch, now, fx));
+            shared.transition(|state, now, fx| state.condemned(from, self.tag.epoch, now, fx));
         }
     }
 }
@@ -69,7 +65,7 @@ impl<M: Manager> Drop for Lease<M> {
     fn drop(&mut self) {
         let shared = self.shared.take();
         if let Some(shared) = shared.filter(|_| !cfg!(mutant = "lost-place")) {
-            shared.give_back(self.stage, self.epoch, self.reason, true);
+            shared.give_back(self.stage, self.tag, self.reason, true);
         }
     }
 }
@@ -89,7 +85,7 @@ impl<M: Manager> Held<M> {
         stage: Stage,
         reason: CloseReason,
     ) -> Self {
-        let lease = Lease::new(shared, stage, live.epoch(), reason);
+        let lease = Lease::new(shared, stage, live.tag(), reason);
         Held {
             live: Some(live),
             lease,
@@ -100,12 +96,9 @@ impl<M: Manager> Held<M> {
     pub(crate) fn closed(mut self) {
         if let Some(shared) = self.lease.surrender() {
             let Lease {
-                stage,
-                epoch,
-                reason,
-                ..
+                stage, tag, reason, ..
             } = self.lease;
-            shared.give_back(stage, epoch, reason, false);
+            shared.give_back(stage, tag, reason, false);
         }
     }
 }
@@ -122,12 +115,13 @@ impl<M: Manager> Drop for Held<M> {
 
 impl<M: Manager> Shared<M> {
     #[cold]
-    fn give_back(self: Arc<Self>, stage: Stage, epoch: u32, reason: CloseReason, lost: bool) {
+    fn give_back(self: Arc<Self>, stage: Stage, tag: Tag, reason: CloseReason, lost: bool) {
         self.transition(|state, now, fx: &mut Effects<_, _>| {
-            state.given_back(stage, epoch, reason, lost, now, fx);
+            state.given_back(stage, tag.epoch, reason, lost, now, fx);
         });
         if !matches!(stage, Stage::Connecting(_)) {
-            self.observe(|observer| observer.closed(&crate::observer::Closed::new(reason)));
+            let connection = tag.id;
+            self.tell(|observer| observer.closed(&Closed { connection, reason }));
         }
     }
 }

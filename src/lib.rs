@@ -17,10 +17,12 @@ mod clock;
 mod config;
 mod connection;
 mod error;
+pub mod event;
 mod job;
 mod keyed;
 mod late;
 mod lease;
+mod loan;
 mod maintenance;
 mod manager;
 mod observer;
@@ -34,6 +36,7 @@ mod shared;
 mod state;
 mod status;
 mod sync_pool;
+mod trace;
 mod waiters;
 mod work;
 
@@ -47,6 +50,7 @@ pub use config::{CheckPolicy, ConnectPolicy, IdleOrder, PausePolicy, QueueOrder}
 pub use connection::PooledConnection;
 pub use error::{AcquireError, BuildError, ConnectError, Phase};
 pub use keyed::{EachKey, KeyedBuilder, KeyedPool, SyncKeyedPool};
+pub use loan::Loan;
 pub use manager::{Condition, FromFn, Manager, Metrics};
 pub use observer::Observer;
 pub use pool::{Pool, WeakPool};
@@ -59,8 +63,3 @@ pub use runtime::{BoxFuture, Runtime, Spawner, Timer};
 pub use runtime::{Faults, VirtualRuntime};
 pub use status::{CloseReason, Closes, Rejection, Rejections, Statistics, Status, Timeouts};
 pub use sync_pool::SyncPool;
-
-/// What an [`Observer`] is told.
-pub mod event {
-    pub use crate::observer::{Acquired, Closed, ConnectFailed, Connected, Rejected, TimedOut};
-}

@@ -1,18 +1,38 @@
-//! Events, for whoever wants to watch a pool.
+//! Whoever wants to watch a pool.
 
-use std::any::Any;
 use std::fmt;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::ConnectError;
-use crate::status::{CloseReason, Rejection};
+use crate::event::{
+    Acquired, Adopted, Checked, Closed, Configured, ConnectFailed, Connected, Recycled, Rejected,
+    Returned, TimedOut, WaitEnded,
+};
+use crate::loan::Loan;
+use crate::primitives::{Arc, contain};
+use crate::trace::Tracer;
 
 /// Is told what happens in a pool. Every method has an empty default.
 ///
 /// The pool calls it on whichever thread something happens, without any lock held. It should be
 /// quick: a slow observer slows down the one who is being observed. One that panics changes
 /// nothing; the panic is reported by the panic hook and goes no further.
+///
+/// What happens to one connection is told in this order: connected or adopted, then acquired and
+/// returned for every loan, with checked and recycled in between, and closed in the end. One that
+/// is adopted may be lent before that is told; and where two threads meet, what a waiter hears of
+/// its end may be told before the event that brought it about.
+///
+/// A pool that is observed reads the clock twice for each loan (and for each wait once more),
+/// which one that is not does only when it has to wait.
 pub trait Observer: Send + Sync + 'static {
+    /// The pool was built, or its size was changed.
+    fn configured(&self, event: &Configured) {
+        let _ = event;
+    }
+
+    /// An attempt to connect begins.
+    fn connecting(&self) {}
+
     /// A connection was made.
     fn connected(&self, event: &Connected) {
         let _ = event;
@@ -23,13 +43,50 @@ pub trait Observer: Send + Sync + 'static {
         let _ = event;
     }
 
+    /// A connection was [adopted](crate::Pool::adopt).
+    fn adopted(&self, event: &Adopted) {
+        let _ = event;
+    }
+
+    /// A check of an idle connection has come to its end.
+    fn checked(&self, event: &Checked) {
+        let _ = event;
+    }
+
+    /// The recycling of a connection has come to its end.
+    fn recycled(&self, event: &Recycled) {
+        let _ = event;
+    }
+
+    /// A caller begins to wait.
+    fn wait_began(&self) {}
+
+    /// A caller that waited does so no more: told once for every [`wait_began`](Self::wait_began).
+    fn wait_ended(&self, event: &WaitEnded) {
+        let _ = event;
+    }
+
     /// A connection was lent.
     fn acquired(&self, event: &Acquired) {
         let _ = event;
     }
 
-    /// A connection was given back by its holder, in whatever condition.
-    fn returned(&self) {}
+    /// A loan has ended: the connection was given back by its holder, in whatever condition, or
+    /// detached.
+    fn returned(&self, event: &Returned) {
+        let _ = event;
+    }
+
+    /// A connection has been lent for longer than the
+    /// [`leak_threshold`](crate::Builder::leak_threshold). Told once for each loan.
+    fn leaked(&self, loan: &Loan) {
+        let _ = loan;
+    }
+
+    /// A connection came back after all, after it was reported as [leaked](Self::leaked).
+    fn leak_returned(&self, loan: &Loan) {
+        let _ = loan;
+    }
 
     /// A caller's deadline passed.
     fn timed_out(&self, event: &TimedOut) {
@@ -45,136 +102,85 @@ pub trait Observer: Send + Sync + 'static {
     fn closed(&self, event: &Closed) {
         let _ = event;
     }
+
+    /// The pool was [paused](crate::Pool::pause).
+    fn paused(&self) {}
+
+    /// The pool was [resumed](crate::Pool::resume).
+    fn resumed(&self) {}
+
+    /// The pool was [reset](crate::Pool::reset).
+    fn reset(&self) {}
+
+    /// The pool begins to close: by [`close`](crate::Pool::close), or with its last handle.
+    fn closing(&self) {}
 }
 
-/// A connection was made.
-#[derive(Clone, Debug)]
-pub struct Connected {
-    took: Duration,
+/// All who are told, and what the pool is called.
+#[derive(Clone, Default)]
+pub(crate) struct Audience {
+    /// The log, which is told of all but loans that need no wait.
+    pub(crate) tracer: Tracer,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
 }
 
-impl Connected {
-    pub(crate) fn new(took: Duration) -> Self {
-        Connected { took }
-    }
-
-    /// How long the manager took to make it.
-    pub fn took(&self) -> Duration {
-        self.took
-    }
-}
-
-/// An attempt to connect failed.
-pub struct ConnectFailed<'a> {
-    error: &'a (dyn Any + Send + Sync),
-    kind: &'static str,
-}
-
-impl<'a> ConnectFailed<'a> {
-    pub(crate) fn new<E: Send + Sync + 'static>(error: &'a ConnectError<E>) -> Self {
-        let kind = match error {
-            ConnectError::Failed(_) => "failed",
-            ConnectError::TimedOut => "timed out",
-            ConnectError::Panicked => "panicked",
-        };
-        ConnectFailed { error, kind }
-    }
-
-    /// How it failed, in a word or two.
-    pub fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    /// The error, if `E` is the error type of the manager that is being observed.
-    pub fn error<E: 'static>(&self) -> Option<&ConnectError<E>> {
-        self.error.downcast_ref()
+impl Audience {
+    /// Tells everybody, and the log. A panic goes no further than to whom it belongs.
+    pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
+        contain(|| tell(&self.tracer));
+        for observer in &self.observers {
+            contain(|| tell(&**observer));
+        }
     }
 }
 
-impl fmt::Debug for ConnectFailed<'_> {
+impl Audience {
+    /// True if anybody might be told of a wait.
+    pub(crate) fn listens(&self) -> bool {
+        !self.observers.is_empty() || self.tracer.listens()
+    }
+}
+
+impl fmt::Debug for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectFailed")
-            .field("kind", &self.kind)
+        f.debug_struct("Audience")
+            .field("name", &self.tracer.pool)
             .finish_non_exhaustive()
     }
 }
 
-/// A connection was lent.
-#[derive(Clone, Debug)]
-pub struct Acquired {
-    waited: Option<Duration>,
+/// Whether anybody cares: all that the hot path asks.
+///
+/// Not a checked atomic: nothing is ordered by it. A loan that began before it was on is told by
+/// nothing but its return.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Somebody wants to know of every loan.
+    on: AtomicBool,
+    /// Loans are noted down, to report those that are overdue.
+    loans: AtomicBool,
 }
 
-impl Acquired {
-    pub(crate) fn new(waited: Option<Duration>) -> Self {
-        Acquired { waited }
+impl Watch {
+    pub(crate) fn new(audience: &Audience) -> Self {
+        Watch {
+            on: AtomicBool::new(!audience.observers.is_empty()),
+            loans: AtomicBool::new(false),
+        }
     }
 
-    /// How long its caller waited; `None` if it did not have to.
-    pub fn waited(&self) -> Option<Duration> {
-        self.waited
-    }
-}
-
-/// A caller's deadline passed.
-#[derive(Clone, Debug)]
-pub struct TimedOut {
-    phase: crate::Phase,
-    waited: Duration,
-}
-
-impl TimedOut {
-    pub(crate) fn new(phase: crate::Phase, waited: Duration) -> Self {
-        TimedOut { phase, waited }
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
     }
 
-    /// What it was waiting for at that moment.
-    pub fn phase(&self) -> crate::Phase {
-        self.phase
+    /// From now on loans are noted down.
+    pub(crate) fn note_loans(&self) {
+        self.loans.store(true, Ordering::Relaxed);
+        self.on.store(true, Ordering::Relaxed);
     }
 
-    /// How long it waited.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-}
-
-/// A caller was turned away although he had time.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    why: Rejection,
-    waited: Duration,
-}
-
-impl Rejected {
-    pub(crate) fn new(why: Rejection, waited: Duration) -> Self {
-        Rejected { why, waited }
-    }
-
-    /// Why.
-    pub fn why(&self) -> Rejection {
-        self.why
-    }
-
-    /// How long the caller had waited: not at all, unless it was shed.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-}
-
-/// A connection left the pool.
-#[derive(Clone, Debug)]
-pub struct Closed {
-    reason: CloseReason,
-}
-
-impl Closed {
-    pub(crate) fn new(reason: CloseReason) -> Self {
-        Closed { reason }
-    }
-
-    /// Why it left.
-    pub fn reason(&self) -> CloseReason {
-        self.reason
+    pub(crate) fn notes_loans(&self) -> bool {
+        self.loans.load(Ordering::Relaxed)
     }
 }

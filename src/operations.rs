@@ -55,12 +55,19 @@ setters! {
     set_max_idle max_idle: Option<usize>;
     /// For those who acquire from now on.
     set_max_waiters max_waiters: Option<usize>;
+    /// For loans that begin from now on.
+    set_leak_threshold leak_threshold: Option<Duration>;
 }
 
 impl<M: Manager> Pool<M> {
     fn reconfigure(&self, change: impl FnOnce(&mut Config)) -> Result<(), BuildError> {
-        self.shared()
-            .transition(|state, now, fx| state.reconfigure(change, now, fx))
+        let shared = self.shared();
+        shared.transition(|state, now, fx| state.reconfigure(change, now, fx))?;
+        if shared.setting(|config| config.leak_threshold).is_some() {
+            shared.watch.note_loans();
+        }
+        shared.tell_size();
+        Ok(())
     }
 }
 
@@ -73,6 +80,7 @@ impl<M: Manager> Pool<M> {
     pub fn resize(&self, max_size: usize) {
         self.shared()
             .transition(|state, now, fx| state.resize(max_size, now, fx));
+        self.shared().tell_size();
     }
 
     /// Closes every connection that is there or in the making, and has new ones made as they are
@@ -91,6 +99,7 @@ impl<M: Manager> Pool<M> {
     pub fn reset_over(&self, duration: Duration) {
         self.shared()
             .transition(|state, now, fx| state.reset(duration, now, fx));
+        self.shared().tell(|observer| observer.reset());
     }
 
     /// Resolves when no connection is left of before the last [reset](Pool::reset): at once, if
@@ -124,8 +133,10 @@ impl<M: Manager> Pool<M> {
     /// Ends a [pause](Pool::pause): those who wait are served in their order. Does nothing if the
     /// pool is not paused.
     pub fn resume(&self) {
-        self.shared()
-            .transition(|state, now, fx| state.resume(now, fx));
+        let shared = self.shared();
+        if shared.transition(|state, now, fx| state.resume(now, fx)) {
+            shared.tell(|observer| observer.resumed());
+        }
     }
 
     /// Closes the pool, and resolves when every connection has been closed.

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::acquire::{self, Acquire};
 use crate::builder::Builder;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::event::Adopted;
 use crate::lease::Held;
+use crate::loan::Loan;
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::primitives::{Arc, Weak};
 use crate::runtime::Runtime;
@@ -89,13 +91,19 @@ impl<M: Manager> Pool<M> {
     /// to the next in the queue, or becomes idle.
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
-    pub async fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        let shared = self.shared();
-        match acquire::lend(shared) {
-            Some(conn) => Ok(conn),
-            None => {
-                let timeout = shared.setting(|config| config.acquire_timeout);
-                Acquire::new(shared, timeout).await
+    #[track_caller]
+    pub fn acquire(
+        &self,
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+        let site = Location::caller();
+        async move {
+            let shared = self.shared();
+            match acquire::lend(shared, site) {
+                Some(conn) => Ok(conn),
+                None => {
+                    let timeout = shared.setting(|config| config.acquire_timeout);
+                    Acquire::new(shared, timeout, site).await
+                }
             }
         }
     }
@@ -113,13 +121,18 @@ impl<M: Manager> Pool<M> {
     /// # Cancel safety
     ///
     /// This method is cancel safe, in the same way as [`acquire`](Pool::acquire).
-    pub async fn acquire_timeout(
+    #[track_caller]
+    pub fn acquire_timeout(
         &self,
         timeout: Duration,
-    ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        match acquire::lend(self.shared()) {
-            Some(conn) => Ok(conn),
-            None => Acquire::new(self.shared(), Some(timeout)).await,
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+        let site = Location::caller();
+        async move {
+            let shared = self.shared();
+            match acquire::lend(shared, site) {
+                Some(conn) => Ok(conn),
+                None => Acquire::new(shared, Some(timeout), site).await,
+            }
         }
     }
 
@@ -128,9 +141,15 @@ impl<M: Manager> Pool<M> {
     /// It is lent without a check. This never waits, connects or queues, and does not overtake
     /// those who wait. A closed pool lends nothing.
     #[must_use = "dropping it gives the connection back at once"]
+    #[track_caller]
     pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
         let shared = self.shared();
-        acquire::lend(shared).or_else(|| acquire::lend_by_the_clock(shared, false).ok().flatten())
+        let site = Location::caller();
+        acquire::lend(shared, site).or_else(|| {
+            acquire::lend_by_the_clock(shared, false, site)
+                .ok()
+                .flatten()
+        })
     }
 
     /// Warms the pool up: resolves when `min_idle` connections are there.
@@ -176,8 +195,10 @@ impl<M: Manager> Pool<M> {
     ///
     /// Returns the connection if there is no place for it, or the pool is closed.
     pub fn adopt(&self, connection: M::Connection) -> Result<(), M::Connection> {
-        self.shared()
-            .transition(|state, now, fx| state.adopt(connection, now, fx))
+        let shared = self.shared();
+        let connection = shared.transition(|state, now, fx| state.adopt(connection, now, fx))?;
+        shared.tell(|observer| observer.adopted(&Adopted { connection }));
+        Ok(())
     }
 
     /// Keeps only those idle connections that `predicate` approves of, and returns how many were
@@ -222,6 +243,13 @@ impl<M: Manager> Pool<M> {
         self.shared().status()
     }
 
+    /// What is lent at the moment and to whom, for the longest time first. Empty unless the pool has
+    /// a [`leak_threshold`](Builder::leak_threshold).
+    pub fn loans(&self) -> Vec<Loan> {
+        let now = self.shared().now();
+        self.shared().state.lock().loans(now)
+    }
+
     /// What the pool has done since it was built.
     pub fn statistics(&self) -> Statistics {
         self.shared().state.lock().statistics()
@@ -235,6 +263,11 @@ impl<M: Manager> Pool<M> {
     /// The manager that makes its connections.
     pub fn manager(&self) -> &M {
         &self.shared().manager
+    }
+
+    /// What it is [called](Builder::name).
+    pub fn name(&self) -> Option<&str> {
+        self.shared().audience.tracer.pool.as_deref()
     }
 
     /// True once the pool has begun to close.
@@ -298,6 +331,7 @@ impl<M: Manager> Clone for Pool<M> {
 impl<M: Manager> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
+            .field("name", &self.name())
             .field("status", &self.status())
             .finish_non_exhaustive()
     }

@@ -9,13 +9,14 @@ use crate::attempts::AttemptId;
 use crate::bell::Bell;
 use crate::clock::Moment;
 use crate::config::Config;
+use crate::event::Configured;
 use crate::lease::{Held, Lease};
 use crate::maintenance;
 use crate::manager::Manager;
-use crate::observer::Observer;
+use crate::observer::{Audience, Observer, Watch};
 use crate::primitives::{Arc, Mutex, Weak, contain};
 use crate::runtime::{BoxFuture, Runtime};
-use crate::state::{Effects, Stage, State, Verdict};
+use crate::state::{Effects, Stage, State, Tag, Verdict};
 use crate::status::{CloseReason, Status};
 use crate::work;
 
@@ -29,7 +30,8 @@ pub(crate) struct Shared<M: Manager> {
     pub(crate) runtime: Arc<dyn Runtime>,
     /// When the pool was built: the origin of its [`Moment`]s.
     pub(crate) origin: Instant,
-    observer: Option<Arc<dyn Observer>>,
+    pub(crate) audience: Audience,
+    pub(crate) watch: Watch,
     pub(crate) signals: Arc<Signals>,
     /// The way back for connections that need work; its other end belongs to the keeper.
     returns: async_channel::Sender<Return<M>>,
@@ -108,7 +110,7 @@ impl<M: Manager> Shared<M> {
         manager: M,
         config: Config,
         runtime: Arc<dyn Runtime>,
-        observer: Option<Arc<dyn Observer>>,
+        audience: Audience,
         landlord: Option<Arc<dyn Landlord<M>>>,
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
@@ -129,7 +131,8 @@ impl<M: Manager> Shared<M> {
                 manager,
                 runtime,
                 origin,
-                observer,
+                watch: Watch::new(&audience),
+                audience,
                 signals: Arc::default(),
                 returns,
                 handle: match landlord {
@@ -140,6 +143,10 @@ impl<M: Manager> Shared<M> {
             }),
         });
         let shared = &handle.shared;
+        if config.leak_threshold.is_some() {
+            shared.watch.note_loans();
+        }
+        shared.tell_size();
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
         shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
@@ -170,8 +177,19 @@ impl<M: Manager> Shared<M> {
         ) -> T,
     ) -> T {
         let now = self.now();
+        self.change(|state, fx| change(state, now, fx))
+    }
+
+    /// A [`transition`](Shared::transition) at a moment that has been read already.
+    pub(crate) fn change<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(
+            &mut State<M::Connection, M::Error>,
+            &mut Effects<M::Connection, M::Error>,
+        ) -> T,
+    ) -> T {
         let mut fx = Effects::new();
-        let result = change(&mut self.state.lock(), now, &mut fx);
+        let result = change(&mut self.state.lock(), &mut fx);
         self.carry_out(fx);
         result
     }
@@ -184,6 +202,7 @@ impl<M: Manager> Shared<M> {
             close,
             check,
             connect,
+            leaked,
             nudge,
             revive,
             progress,
@@ -204,6 +223,9 @@ impl<M: Manager> Shared<M> {
         for (live, reason) in close {
             let held = Held::new(Arc::clone(self), live, Stage::Closing, reason);
             self.spawn(Box::pin(work::close(held)));
+        }
+        for loan in leaked {
+            self.tell(|observer| observer.leaked(&loan));
         }
         if nudge && !cfg!(mutant = "keeper-not-nudged") {
             self.signals.nudge.ring();
@@ -230,23 +252,37 @@ impl<M: Manager> Shared<M> {
         // The lease is inside before the runtime sees the future: should it be dropped unpolled,
         // the place comes back.
         let stage = Stage::Connecting(id);
-        let lease = Lease::new(Arc::clone(self), stage, 0, CloseReason::Shutdown);
-        Box::pin(work::connect(lease))
+        let lease = Lease::new(
+            Arc::clone(self),
+            stage,
+            Tag::default(),
+            CloseReason::Shutdown,
+        );
+        self.audience
+            .tracer
+            .connecting(Box::pin(work::connect(lease)))
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
         contain(|| self.runtime.spawn(task));
     }
 
-    pub(crate) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
-        if let Some(observer) = &self.observer {
-            contain(|| tell(&**observer));
-        }
+    /// Tells everybody who wants to know.
+    pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
+        self.audience.tell(tell);
     }
 
-    #[inline]
-    pub(crate) fn is_observed(&self) -> bool {
-        self.observer.is_some()
+    /// Tells how large the pool may be. Of a tenant nobody wants to know.
+    pub(crate) fn tell_size(&self) {
+        if self.landlord.is_some() {
+            return;
+        }
+        let configured = self.setting(|config| Configured {
+            max_size: config.max_size,
+            min_idle: config.min_idle,
+            max_idle: config.max_idle,
+        });
+        self.tell(|observer| observer.configured(&configured));
     }
 
     /// Takes a connection back that is not plainly clean.
@@ -319,13 +355,16 @@ impl<M: Manager> Shared<M> {
             state.close(&mut fx);
         }
         self.carry_out(fx);
+        self.tell(|observer| observer.closing());
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
     }
 
     /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
     pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
-        self.transition(|state, _, fx| state.pause(fx));
+        if self.transition(|state, _, fx| state.pause(fx)) {
+            self.tell(|observer| observer.paused());
+        }
         let shared = Arc::clone(self);
         async move {
             let quiet = || (!shared.state.lock().is_quieting()).then_some(());

@@ -77,6 +77,9 @@ pub struct Statistics {
     pub failed_connects: u64,
     /// Connections that were made elsewhere and [adopted](crate::Pool::adopt).
     pub adopted: u64,
+    /// Connections that were held for longer than the
+    /// [`leak_threshold`](crate::Builder::leak_threshold), whether or not they came back.
+    pub leaks: u64,
     /// Connections that left the pool, by reason.
     pub closes: Closes,
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::builder::Builder;
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::loan::{Loan, Site};
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::pool::Pool;
 use crate::primitives::Arc;
@@ -81,8 +83,10 @@ impl<M: Manager> SyncPool<M> {
     /// Blocks this thread while it waits.
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
+    #[track_caller]
     pub fn acquire(&self) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(|shared| shared.setting(|config| config.acquire_timeout))
+        let timeout = |shared: &Shared<M>| shared.setting(|config| config.acquire_timeout);
+        self.wait(timeout, Location::caller())
     }
 
     /// Lends a connection, waiting for one up to `timeout`. Zero means not to wait.
@@ -94,15 +98,17 @@ impl<M: Manager> SyncPool<M> {
     /// # Blocking
     ///
     /// Blocks this thread while it waits.
+    #[track_caller]
     pub fn acquire_timeout(
         &self,
         timeout: Duration,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(|_| Some(timeout))
+        self.wait(|_| Some(timeout), Location::caller())
     }
 
     /// Lends an idle connection now, or nothing; see [`Pool::try_acquire`].
     #[must_use = "dropping it gives the connection back at once"]
+    #[track_caller]
     pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
         self.pool.try_acquire()
     }
@@ -180,6 +186,11 @@ impl<M: Manager> SyncPool<M> {
         self.pool.status()
     }
 
+    /// What is lent at the moment and to whom; see [`Pool::loans`].
+    pub fn loans(&self) -> Vec<Loan> {
+        self.pool.loans()
+    }
+
     /// What the pool has done since it was built.
     pub fn statistics(&self) -> Statistics {
         self.pool.statistics()
@@ -222,11 +233,12 @@ impl<M: Manager> SyncPool<M> {
     fn wait(
         &self,
         timeout: impl FnOnce(&Shared<M>) -> Option<Duration>,
+        site: Site,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.pool.shared();
-        match acquire::lend(shared) {
+        match acquire::lend(shared, site) {
             Some(conn) => Ok(conn),
-            None => park_until_served(shared, timeout(shared)),
+            None => park_until_served(shared, timeout(shared), site),
         }
     }
 }
@@ -278,8 +290,9 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn park_until_served<M: Manager>(
     shared: &Arc<Shared<M>>,
     timeout: Option<Duration>,
+    site: Site,
 ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-    let mut acquire = Acquire::new(shared, timeout);
+    let mut acquire = Acquire::new(shared, timeout, site);
     let end = shared.now().after_any(timeout);
     let left = || (end != Moment::NEVER).then(|| end.elapsed_since(shared.now()));
     loop {

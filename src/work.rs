@@ -10,9 +10,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::error::ConnectError;
+use crate::event::{Checked, ConnectFailed, Connected, Recycled};
 use crate::lease::{Held, Lease};
 use crate::manager::Manager;
-use crate::observer;
 use crate::primitives::{Arc, contain};
 use crate::runtime::{BoxFuture, Timer};
 use crate::shared::{Return, Shared};
@@ -25,7 +25,8 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
         return;
     };
     let stage = lease.stage();
-    let begun = shared.is_observed().then(|| shared.now());
+    shared.tell(|observer| observer.connecting());
+    let begun = shared.now();
     let limit = shared.setting(|config| config.connect_timeout);
     let made = bounded(&*shared.runtime, limit, async {
         shared.manager.connect().await
@@ -33,20 +34,24 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
     .await;
     let error = match made {
         Ok(Ok(connection)) => {
-            let took = begun.map(|begun| shared.now().elapsed_since(begun));
-            shared.observe(|observer| {
-                observer.connected(&observer::Connected::new(took.unwrap_or_default()));
-            });
+            let now = shared.now();
+            let id = shared.state.lock().draw_id();
+            let connected = Connected {
+                connection: id,
+                took: now.elapsed_since(begun),
+            };
+            shared.tell(|observer| observer.connected(&connected));
             lease.surrender();
             let rejected =
-                shared.transition(|state, now, fx| state.connected(connection, stage, now, fx));
+                shared.transition(|state, now, fx| state.connected(connection, id, stage, now, fx));
             return close_rejected(shared, rejected).await;
         }
         Ok(Err(error)) => ConnectError::Failed(Arc::new(error)),
         Err(Stopped::TimedOut) => ConnectError::TimedOut,
         Err(Stopped::Panicked) => ConnectError::Panicked,
     };
-    shared.observe(|observer| observer.connect_failed(&observer::ConnectFailed::new(&error)));
+    let took = shared.now().elapsed_since(begun);
+    shared.tell(|observer| observer.connect_failed(&ConnectFailed::new(&error, took)));
     let permanent = error
         .manager_error()
         .and_then(|error| contain(|| shared.manager.is_permanent(error)))
@@ -63,13 +68,20 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
     let Some(live) = &mut held.live else {
         return;
     };
-    let metrics = live.metrics(shared.now(), shared.origin);
+    let (connection, begun) = (live.id(), shared.now());
+    let metrics = live.metrics(begun, shared.origin);
     let limit = shared.setting(|config| config.check_timeout);
     let checked = bounded(&*shared.runtime, limit, async {
         shared.manager.check(&mut live.connection, &metrics).await
     });
-    let fit = matches!(checked.await, Ok(Ok(())));
-    pass(shared, held, fit, CloseReason::CheckFailed).await;
+    let passed = matches!(checked.await, Ok(Ok(())));
+    let checked = Checked {
+        connection,
+        took: shared.now().elapsed_since(begun),
+        passed,
+    };
+    shared.tell(|observer| observer.checked(&checked));
+    pass(shared, held, passed, CloseReason::CheckFailed).await;
 }
 
 /// Does what a returned connection needs.
@@ -89,12 +101,19 @@ async fn recycle<M: Manager>(mut held: Held<M>) {
     let Some(live) = &mut held.live else {
         return;
     };
+    let (connection, begun) = (live.id(), shared.now());
     let limit = shared.setting(|config| config.recycle_timeout);
     let recycled = bounded(&*shared.runtime, limit, async {
         shared.manager.recycle(&mut live.connection).await
     });
-    let clean = matches!(recycled.await, Ok(Ok(())));
-    pass(shared, held, clean, CloseReason::RecycleFailed).await;
+    let passed = matches!(recycled.await, Ok(Ok(())));
+    let recycled = Recycled {
+        connection,
+        took: shared.now().elapsed_since(begun),
+        passed,
+    };
+    shared.tell(|observer| observer.recycled(&recycled));
+    pass(shared, held, passed, CloseReason::RecycleFailed).await;
 }
 
 /// Gives a connection back to the pool, or closes it if it failed.

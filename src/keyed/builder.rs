@@ -64,8 +64,8 @@ where
         self.each(|pool| pool.max_size(connections))
     }
 
-    /// The settings of each key's pool, by the setters of [`Builder`], and also the runtime and
-    /// the observer, which all keys share.
+    /// The settings of each key's pool, by the setters of [`Builder`], and also the runtime, the
+    /// name and the observers, which all keys share.
     ///
     /// `min_idle` is an error, for a key that nobody uses keeps nothing.
     ///
@@ -123,8 +123,8 @@ where
         if config.min_idle > 0 {
             return Err(BuildError::MinIdleOfKeys);
         }
-        let observer = self.each.take_observer();
-        let core = Core::new(self.factory, config, self.max_total, runtime, observer);
+        let audience = self.each.take_audience();
+        let core = Core::new(self.factory, config, self.max_total, runtime, audience);
         Ok(KeyedPool::over(Arc::new(core)))
     }
 }

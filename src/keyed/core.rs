@@ -32,8 +32,10 @@ use super::books::{Books, Tenant, Todo};
 use crate::acquire::lent;
 use crate::config::Config;
 use crate::connection::PooledConnection;
+use crate::event::Configured;
+use crate::loan::Site;
 use crate::manager::Manager;
-use crate::observer::Observer;
+use crate::observer::Audience;
 use crate::primitives::{Arc, AtomicUsize, Mutex, Ordering, Weak};
 use crate::runtime::Runtime;
 use crate::shared::{Handle, Landlord, Shared, now};
@@ -53,7 +55,7 @@ pub(super) struct Core<K, M: Manager> {
     pub(super) config: Config,
     pub(super) max_total: usize,
     pub(super) runtime: Arc<dyn Runtime>,
-    observer: Option<Arc<dyn Observer>>,
+    audience: Audience,
 }
 
 /// How a call for a connection begins.
@@ -70,8 +72,14 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         config: Config,
         max_total: usize,
         runtime: Arc<dyn Runtime>,
-        observer: Option<Arc<dyn Observer>>,
+        audience: Audience,
     ) -> Self {
+        let configured = Configured {
+            max_size: max_total,
+            min_idle: 0,
+            max_idle: None,
+        };
+        audience.tell(|observer| observer.configured(&configured));
         Core {
             books: Mutex::new(Books::new(max_total, config.max_size)),
             pending: AtomicUsize::new(0),
@@ -79,24 +87,24 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             config,
             max_total,
             runtime,
-            observer,
+            audience,
         }
     }
 
     /// Lends an idle connection of this key's, or makes the caller one of its users. The key's
     /// pool is made if there is none.
-    pub(super) fn enter(self: &Arc<Self>, key: &K) -> Entered<K, M>
+    pub(super) fn enter(self: &Arc<Self>, key: &K, site: Site) -> Entered<K, M>
     where
         K: Clone,
     {
-        match self.lend(key) {
+        match self.lend(key, site) {
             Some(entered) => entered,
             None => self.found(key),
         }
     }
 
     /// Lends an idle connection the short way. `None` if the key is unknown.
-    fn lend(self: &Arc<Self>, key: &K) -> Option<Entered<K, M>> {
+    fn lend(self: &Arc<Self>, key: &K, site: Site) -> Option<Entered<K, M>> {
         let (shared, live) = {
             let mut books = self.books.lock();
             if books.closed {
@@ -111,7 +119,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
                 None => return Some(Entered::Queue(User::new(self, id, tenant))),
             }
         };
-        Some(Entered::Served(lent(&shared, live, None)))
+        Some(Entered::Served(lent(&shared, live, None, site)))
     }
 
     /// Makes a pool for the key.
@@ -136,7 +144,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             manager,
             self.config,
             Arc::clone(&self.runtime),
-            self.observer.clone(),
+            self.audience.clone(),
             Some(Arc::new(landlord)),
         );
         let tenant = Tenant {

@@ -9,12 +9,14 @@ mod sync;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::Location;
 use std::time::Duration;
 
 use self::core::{Core, Entered};
 use crate::acquire::{Acquire, lend_by_the_clock};
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::loan::Site;
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
@@ -157,9 +159,12 @@ where
     /// lose your place in the key's queue and nothing else.
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
-    pub async fn acquire(&self, key: &K) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        let timeout = self.core().config.acquire_timeout;
-        self.lend(key, timeout).await
+    #[track_caller]
+    pub fn acquire(
+        &self,
+        key: &K,
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+        self.lend(key, self.core().config.acquire_timeout, Location::caller())
     }
 
     /// Lends a connection of this key's, waiting for one up to `timeout` instead of the default.
@@ -176,35 +181,40 @@ where
     /// # Cancel safety
     ///
     /// This method is cancel safe, in the same way as [`acquire`](KeyedPool::acquire).
-    pub async fn acquire_timeout(
+    #[track_caller]
+    pub fn acquire_timeout(
         &self,
         key: &K,
         timeout: Duration,
-    ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.lend(key, Some(timeout)).await
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+        self.lend(key, Some(timeout), Location::caller())
     }
 
     async fn lend(
         &self,
         key: &K,
         timeout: Option<Duration>,
+        site: Site,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        let user = match self.core().enter(key) {
+        let user = match self.core().enter(key, site) {
             Entered::Served(conn) => return Ok(conn),
             Entered::Closed => return Err(AcquireError::Closed),
             Entered::Queue(user) => user,
         };
         // Dropped before the user that it borrows: out of the queue first, then out of the door.
-        let acquired = Acquire::new(user.shared(), timeout).await;
+        let acquired = Acquire::new(user.shared(), timeout, site).await;
         acquired.map_err(|error| self.with_limit_of_key(error))
     }
 
     /// Lends an idle connection of this key's now, or nothing. It is lent without a check, and
     /// this never waits, connects or overtakes those who wait.
     #[must_use = "dropping it gives the connection back at once"]
+    #[track_caller]
     pub fn try_acquire(&self, key: &K) -> Option<PooledConnection<M>> {
         let shared = self.core().find(key)?;
-        lend_by_the_clock(&shared, false).ok().flatten()
+        lend_by_the_clock(&shared, false, Location::caller())
+            .ok()
+            .flatten()
     }
 
     /// Closes the idle connections of a key and returns how many there were. Lent ones are left

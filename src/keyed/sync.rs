@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::panic::Location;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::{KeyedBuilder, KeyedPool};
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::loan::Site;
 use crate::manager::Manager;
 use crate::shared::now;
 use crate::status::{Statistics, Status};
@@ -82,8 +84,10 @@ where
     /// Blocks this thread while it waits.
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
+    #[track_caller]
     pub fn acquire(&self, key: &K) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(key, self.pool.core().config.acquire_timeout)
+        let timeout = self.pool.core().config.acquire_timeout;
+        self.wait(key, timeout, Location::caller())
     }
 
     /// Lends a connection of this key's, waiting for one up to `timeout`. Zero means not to wait.
@@ -99,29 +103,32 @@ where
     /// # Blocking
     ///
     /// Blocks this thread while it waits.
+    #[track_caller]
     pub fn acquire_timeout(
         &self,
         key: &K,
         timeout: Duration,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        self.wait(key, Some(timeout))
+        self.wait(key, Some(timeout), Location::caller())
     }
 
     fn wait(
         &self,
         key: &K,
         timeout: Option<Duration>,
+        site: Site,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-        match self.pool.core().enter(key) {
+        match self.pool.core().enter(key, site) {
             Entered::Served(conn) => Ok(conn),
             Entered::Closed => Err(AcquireError::Closed),
-            Entered::Queue(user) => park_until_served(user.shared(), timeout)
+            Entered::Queue(user) => park_until_served(user.shared(), timeout, site)
                 .map_err(|error| self.pool.with_limit_of_key(error)),
         }
     }
 
     /// Lends an idle connection of this key's now, or nothing; see [`KeyedPool::try_acquire`].
     #[must_use = "dropping it gives the connection back at once"]
+    #[track_caller]
     pub fn try_acquire(&self, key: &K) -> Option<PooledConnection<M>> {
         self.pool.try_acquire(key)
     }

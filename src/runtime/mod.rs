@@ -79,6 +79,13 @@ pub trait Spawner: Send + Sync + 'static {
     /// The pool calls it from any thread, and never with a lock held.
     fn spawn(&self, task: BoxFuture<()>);
 
+    /// What the task is called that this is called from, if it is one of this runtime's and has a
+    /// name or a number: for reports of [leaks](crate::Builder::leak_threshold), and only called if
+    /// those are looked for. `None` by default.
+    fn current_task(&self) -> Option<String> {
+        None
+    }
+
     /// Runs `work` where blocking is allowed; by default on a thread of its own.
     ///
     /// Only [`Blocking`](crate::Blocking) managers use it. Like [`spawn`](Spawner::spawn) it may

@@ -103,6 +103,10 @@ impl Spawner for TokioRuntime {
         drop(self.handle.spawn(task));
     }
 
+    fn current_task(&self) -> Option<String> {
+        Some(tokio::task::try_id()?.to_string())
+    }
+
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         drop(self.handle.spawn_blocking(work));
     }

@@ -7,6 +7,7 @@ use super::Live;
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
 use crate::error::{ConnectError, Phase};
+use crate::loan::Loan;
 use crate::status::CloseReason;
 
 /// How it ended for a waiter.
@@ -40,6 +41,8 @@ pub(crate) struct Effects<C, E> {
     pub(crate) check: Vec<(Box<Live<C>>, AttemptId)>,
     /// Attempts to connect to begin. Their places are in [`Stage::Connecting`](super::Stage).
     pub(crate) connect: Vec<AttemptId>,
+    /// Loans to report.
+    pub(crate) leaked: Vec<Loan>,
     /// Something is due before the keeper wakes.
     pub(crate) nudge: bool,
     /// Somebody waits, and the keeper is gone.
@@ -60,6 +63,7 @@ impl<C, E> Effects<C, E> {
             close: Vec::new(),
             check: Vec::new(),
             connect: Vec::new(),
+            leaked: Vec::new(),
             nudge: false,
             revive: false,
             progress: false,

@@ -52,6 +52,7 @@
 
 mod effects;
 mod flow;
+mod loans;
 mod outcomes;
 mod renewal;
 mod shed;
@@ -75,6 +76,7 @@ use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
 
+use loans::Loans;
 use renewal::Renewals;
 
 pub(crate) use effects::{Effects, Outcome};
@@ -101,6 +103,8 @@ pub(crate) struct Live<C> {
     epoch: u32,
     /// Its holder has said that this is its last loan.
     retired: bool,
+    /// When it was lent, if somebody was watching.
+    pub(crate) lent_at: Option<Moment>,
 }
 
 impl<C> Live<C> {
@@ -108,8 +112,11 @@ impl<C> Live<C> {
         self.id
     }
 
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+    pub(crate) fn tag(&self) -> Tag {
+        Tag {
+            id: self.id,
+            epoch: self.epoch,
+        }
     }
 
     /// Makes this its last loan.
@@ -127,6 +134,13 @@ impl<C> Live<C> {
             uses: self.uses,
         }
     }
+}
+
+/// What a [`Lease`](crate::lease::Lease) knows about its connection, if it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) id: u64,
+    pub(crate) epoch: u32,
 }
 
 /// What a place that is not idle is taken for.
@@ -210,6 +224,7 @@ pub(crate) struct State<C, E> {
     next_id: u64,
     next_turn: u64,
     statistics: Statistics,
+    loans: Loans,
 }
 
 /// What is known of an idle connection.
@@ -249,6 +264,7 @@ impl<C, E> State<C, E> {
             next_id: 0,
             next_turn: 0,
             statistics: Statistics::default(),
+            loans: Loans::default(),
         }
     }
 
@@ -424,7 +440,10 @@ impl<C, E> State<C, E> {
         let barred = self.paused || self.renewals.old() > 0;
         assert_eq!(self.barred, barred, "9: barred for no reason, or not");
         let barred_back = barred || self.fillers > 0 || self.is_surplus();
-        assert_eq!(self.barred_back, barred_back, "9: barred back for no reason, or not");
+        assert_eq!(
+            self.barred_back, barred_back,
+            "9: barred back for no reason, or not"
+        );
         if self.waiters.is_empty() || self.paused {
             return;
         }

@@ -9,10 +9,18 @@ use crate::error::{ConnectError, Phase};
 use crate::status::CloseReason;
 
 impl<C, E> State<C, E> {
+    /// The number of the next connection.
+    pub(crate) fn draw_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
     /// An attempt to connect succeeded.
     pub(crate) fn connected(
         &mut self,
         connection: C,
+        id: u64,
         from: Stage,
         now: Moment,
         fx: &mut Effects<C, E>,
@@ -21,25 +29,27 @@ impl<C, E> State<C, E> {
         self.statistics.connects += 1;
         fx.progress = true;
         self.retry.succeeded(self.attempts.next());
-        let live = self.admit(connection, self.renewals.epoch_of(from), now);
+        let live = self.admit(connection, id, self.renewals.epoch_of(from), now);
         let rejected = self.supply(live, true, Phase::Connect, now, fx);
         self.pump(now, fx);
         rejected
     }
 
-    /// Somebody brings a connection of his own. It comes back if there is no place for it.
+    /// Somebody brings a connection of his own. It comes back if there is no place for it; its number
+    /// does if there is.
     pub(crate) fn adopt(
         &mut self,
         connection: C,
         now: Moment,
         fx: &mut Effects<C, E>,
-    ) -> Result<(), C> {
+    ) -> Result<u64, C> {
         let waited_for = !self.waiters.is_empty() && !self.paused;
         let wanted = waited_for || self.has_room_for_idle();
         if self.closed || self.free() == 0 || !wanted {
             return Err(connection);
         }
-        let live = self.admit(connection, self.renewals.epoch(), now);
+        let id = self.draw_id();
+        let live = self.admit(connection, id, self.renewals.epoch(), now);
         if let Some((live, _)) = self.supply(live, true, Phase::Wait, now, fx) {
             // Those who waited were all late.
             self.stages.leave(Stage::Closing);
@@ -47,7 +57,7 @@ impl<C, E> State<C, E> {
         }
         self.statistics.adopted += 1;
         self.pump(now, fx);
-        Ok(())
+        Ok(id)
     }
 
     /// An attempt to connect failed.

@@ -153,16 +153,18 @@ impl<C, E> State<C, E> {
         self.renewals.old() == 0
     }
 
-    /// From now on nothing is lent.
-    pub(crate) fn pause(&mut self, fx: &mut Effects<C, E>) {
-        self.paused = !self.closed;
+    /// From now on nothing is lent. False if that was so before.
+    pub(crate) fn pause(&mut self, fx: &mut Effects<C, E>) -> bool {
+        let before = std::mem::replace(&mut self.paused, !self.closed);
         self.update_barred();
         fx.progress = true;
+        self.paused && !before
     }
 
-    /// Serves those who have waited out the pause.
-    pub(crate) fn resume(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        if std::mem::take(&mut self.paused) {
+    /// Serves those who have waited out the pause. False if there was none.
+    pub(crate) fn resume(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
+        let paused = std::mem::take(&mut self.paused);
+        if paused {
             self.update_barred();
             fx.progress = true;
             if let Some(overload) = &mut self.overload {
@@ -171,6 +173,7 @@ impl<C, E> State<C, E> {
             self.hurry(now, fx);
             self.note_due(self.next_due(now), fx);
         }
+        paused
     }
 
     /// True while the pool is paused and some connection is still in use; resuming ends it as well.

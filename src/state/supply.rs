@@ -326,11 +326,17 @@ impl<C, E> State<C, E> {
         self.condemn(live, reason, fx);
     }
 
-    pub(super) fn admit(&mut self, connection: C, epoch: u32, now: Moment) -> Box<Live<C>> {
+    pub(super) fn admit(
+        &mut self,
+        connection: C,
+        id: u64,
+        epoch: u32,
+        now: Moment,
+    ) -> Box<Live<C>> {
         let lifetime = self.config.draw_lifetime(&mut self.rng);
         let live = Live {
             connection,
-            id: self.next_id,
+            id,
             created_at: now,
             expires_at: now.after_any(lifetime),
             fit_at: now,
@@ -339,8 +345,8 @@ impl<C, E> State<C, E> {
             uses: 0,
             epoch,
             retired: false,
+            lent_at: None,
         };
-        self.next_id += 1;
         self.next_turn += 1;
         Box::new(live)
     }

@@ -15,6 +15,7 @@ impl<C, E> State<C, E> {
         self.expire(now, fx);
         self.begin_probes(now, fx);
         self.shed_by_the_clock(now, fx);
+        self.report_leaks(now, fx);
         self.pump(now, fx);
         self.next_due(now)
     }
@@ -70,6 +71,7 @@ impl<C, E> State<C, E> {
         };
         let first = retry.min(overdue).min(self.idle_due());
         let first = first.min(self.probe_due()).min(self.shed_due());
+        let first = first.min(self.leak_due());
         let expiries = self.idle.iter().map(|live| live.expires_at);
         expiries.fold(first, Moment::min)
     }

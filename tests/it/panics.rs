@@ -130,7 +130,7 @@ impl Observer for Panicking {
     fn acquired(&self, _: &event::Acquired) {
         self.panic();
     }
-    fn returned(&self) {
+    fn returned(&self, _: &event::Returned) {
         self.panic();
     }
     fn timed_out(&self, _: &event::TimedOut) {

@@ -354,7 +354,7 @@ impl Observer for Watch {
         add(&self.0.acquired);
     }
 
-    fn returned(&self) {
+    fn returned(&self, _: &event::Returned) {
         add(&self.0.returned);
     }
 

@@ -79,7 +79,7 @@ impl Observer for Watcher {
         self.note(|seen| seen.acquired += 1);
     }
 
-    fn returned(&self) {
+    fn returned(&self, _: &event::Returned) {
         self.note(|_| ());
     }
 

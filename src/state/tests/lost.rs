@@ -25,7 +25,7 @@ fn a_lost_connect_is_run_by_a_waiter() {
     let _ = fx(|fx| pool.advance(at(2), fx));
     let driven = drive(&mut pool, second, 2);
     let from = Stage::Connecting(driven);
-    let (rejected, _) = fx(|fx| pool.connected(1, from, at(3), fx));
+    let (rejected, _) = fx(|fx| connected(&mut pool, 1, from, at(3), fx));
     assert!(rejected.is_none());
     assert_eq!(served(&mut pool, second).connection, 1);
 }

@@ -66,6 +66,18 @@ fn waker() -> Option<Waker> {
     Some(Waker::from(Arc::new(Woken::default())))
 }
 
+/// An attempt to connect succeeds.
+fn connected<C, E>(
+    pool: &mut State<C, E>,
+    connection: C,
+    from: Stage,
+    now: Moment,
+    fx: &mut Effects<C, E>,
+) -> Option<(Box<Live<C>>, CloseReason)> {
+    let id = pool.draw_id();
+    pool.connected(connection, id, from, now, fx)
+}
+
 /// Queues a waiter that cannot be served at once.
 fn wait(pool: &mut Pool, ms: u64, deadline: u64) -> (usize, Fx) {
     let (joined, fx) = fx(|fx| pool.join(at(ms), at(deadline), &mut waker(), fx));
@@ -78,7 +90,7 @@ fn wait(pool: &mut Pool, ms: u64, deadline: u64) -> (usize, Fx) {
 /// The attempt that these effects begin succeeds.
 fn connect(pool: &mut Pool, begun: &Fx, id: u32, ms: u64) -> Fx {
     let from = attempt(begun);
-    let (rejected, fx) = fx(|fx| pool.connected(id, from, at(ms), fx));
+    let (rejected, fx) = fx(|fx| connected(pool, id, from, at(ms), fx));
     assert!(rejected.is_none(), "{rejected:?}");
     fx
 }
@@ -296,7 +308,7 @@ fn min_idle_is_refilled_while_connections_are_lent() {
     assert_eq!(start.connect.len(), 2);
     for (id, &attempt) in (1..).zip(&start.connect) {
         let from = Stage::Connecting(attempt);
-        let _ = fx(|fx| pool.connected(id, from, at(1), fx));
+        let _ = fx(|fx| connected(&mut pool, id, from, at(1), fx));
     }
     let (lend, refill) = fx(|fx| pool.lend_at(at(2), true, fx));
     assert!(matches!(lend, Lend::Connection(_)));

@@ -91,7 +91,7 @@ impl Walk {
             for id in std::mem::take(&mut self.connecting) {
                 self.made += 1;
                 let from = Stage::Connecting(id);
-                let rejected = self.pool.connected(self.made, from, now, &mut fx);
+                let rejected = connected(&mut self.pool, self.made, from, now, &mut fx);
                 self.reject(rejected);
             }
             for (live, id) in std::mem::take(&mut self.checking) {
@@ -210,7 +210,7 @@ impl Walk {
                 if let Some(attempt) = Self::pick(rng, &mut self.connecting) {
                     self.made += 1;
                     let from = Stage::Connecting(attempt);
-                    let rejected = self.pool.connected(self.made, from, now, &mut fx);
+                    let rejected = connected(&mut self.pool, self.made, from, now, &mut fx);
                     self.reject(rejected);
                 }
             }
@@ -269,8 +269,8 @@ impl Walk {
                 self.pool.resize(size, now, &mut fx);
             }
             16 => match rng.bool() {
-                true => self.pool.pause(&mut fx),
-                false => self.pool.resume(now, &mut fx),
+                true => _ = self.pool.pause(&mut fx),
+                false => _ = self.pool.resume(now, &mut fx),
             },
             _ => {
                 let over = Duration::from_millis(rng.u64(0..3) * 100);

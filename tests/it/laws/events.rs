@@ -71,7 +71,7 @@ impl Observer for Scribe {
         self.hear(Heard::Acquired(event.waited()));
     }
 
-    fn returned(&self) {
+    fn returned(&self, _: &event::Returned) {
         self.hear(Heard::Returned);
     }
 

@@ -11,6 +11,7 @@ mod hosts;
 mod interleaving;
 mod keepalive;
 mod keyed;
+mod leaks;
 mod lifetime;
 mod lost_tasks;
 mod numbers;

@@ -80,7 +80,7 @@ impl Observer for Curious {
     fn acquired(&self, _: &event::Acquired) {
         self.ask();
     }
-    fn returned(&self) {
+    fn returned(&self, _: &event::Returned) {
         self.ask();
     }
     fn timed_out(&self, _: &event::TimedOut) {

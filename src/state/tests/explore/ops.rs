@@ -314,8 +314,8 @@ impl World {
             }
             Op::Tick => self.now = self.next_event().expect("something is due"),
             Op::Resize(size) => self.pool.resize(size, now, &mut fx),
-            Op::Pause => self.pool.pause(&mut fx),
-            Op::Resume => self.pool.resume(now, &mut fx),
+            Op::Pause => _ = self.pool.pause(&mut fx),
+            Op::Resume => _ = self.pool.resume(now, &mut fx),
             Op::Reset => self.pool.reset(Duration::ZERO, now, &mut fx),
             Op::Close => self.pool.close(&mut fx),
             Op::Adopt => {

@@ -120,7 +120,7 @@ impl World {
         let rejected = match task {
             Task::Connect(id) => {
                 self.connections += 1;
-                self.pool.connected(0, Stage::Connecting(id), now, fx)
+                super::super::connected(&mut self.pool, 0, Stage::Connecting(id), now, fx)
             }
             Task::Check(live, id) => {
                 let from = Stage::Checking(Some(id));
