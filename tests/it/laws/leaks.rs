@@ -133,6 +133,7 @@ async fn new_threshold_holds_for_later_loans(w: World) {
     assert!(pool.set_leak_threshold(Duration::ZERO).is_err());
 }
 
+/// What is lent now can be asked for.
 async fn loans_are_listed_with_the_oldest_first(w: World) {
     let pool = w.pool(|b| b.max_size(3).leak_threshold(w.ms(1_000_000)));
     let mut held = Vec::new();
@@ -150,6 +151,7 @@ async fn loans_are_listed_with_the_oldest_first(w: World) {
     assert!(loans[0].held() >= w.ms(20));
 }
 
+/// Law 161: nothing that was given back, in whatever way, is taken for held.
 async fn however_a_loan_ends_it_is_noticed(w: World) {
     let pool = w.pool(|b| b.max_size(4).leak_threshold(w.ms(1_000_000)));
     let mut held = pool.acquire_many(4).await;
@@ -167,6 +169,7 @@ async fn however_a_loan_ends_it_is_noticed(w: World) {
     assert!(pool.loans().is_empty());
 }
 
+/// Law 160.
 async fn report_comes_when_the_threshold_has_passed(w: World) {
     let reports = Reports::default();
     let pool = w.pool(|b| b.leak_threshold(w.ms(100)).observer(reports.clone()));
@@ -184,6 +187,7 @@ async fn report_comes_when_the_threshold_has_passed(w: World) {
     drop((first, second));
 }
 
+/// Without a threshold nothing is noted down.
 async fn nobody_is_reported_unless_asked_for(w: World) {
     let reports = Reports::default();
     let pool = w.pool(|b| b.observer(reports.clone()));
@@ -194,6 +198,7 @@ async fn nobody_is_reported_unless_asked_for(w: World) {
     assert_eq!(reports.counts(), (0, 0));
 }
 
+/// Law 161.
 async fn one_handed_over_is_a_loan_of_its_own(w: World) {
     let reports = Reports::default();
     let pool = w.pool(|b| {
@@ -212,7 +217,7 @@ async fn one_handed_over_is_a_loan_of_its_own(w: World) {
     drop(second);
 }
 
-/// The line of the call is told, of a future as of a blocking call.
+/// Law 160: the line of the call is told, of a future as of a blocking call.
 #[test]
 fn loan_says_where_it_was_acquired() {
     let runtime = VirtualRuntime::new();
