@@ -26,7 +26,7 @@ use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
-use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, TimeOut, Turn};
+use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, Refusal, TimeOut, Turn};
 use crate::status::{Rejection, Status};
 use crate::trace;
 
@@ -77,23 +77,27 @@ pub(crate) fn lend_by_the_clock<M: Manager>(
 ) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
     match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
         Lend::Connection(live) => Ok(Some(lent(shared, live, None, site))),
-        Lend::Rejected(why) => Err(rejected(shared, why, Duration::ZERO)),
+        Lend::Paused => Err(rejected(shared, Refusal::Paused)),
         Lend::Closed => Err(AcquireError::Closed),
         Lend::Unavailable => Ok(None),
     }
 }
 
-fn rejected<M: Manager>(
-    shared: &Shared<M>,
-    why: Rejection,
-    waited: Duration,
-) -> AcquireError<M::Error> {
+fn rejected<M: Manager>(shared: &Shared<M>, why: Refusal<M::Error>) -> AcquireError<M::Error> {
+    let (why, error) = match why {
+        Refusal::Paused => (Rejection::Paused, AcquireError::Paused),
+        Refusal::QueueFull => (Rejection::QueueFull, AcquireError::QueueFull),
+        Refusal::CircuitBroken(error) => (Rejection::CircuitBroken, AcquireError::Connect(error)),
+    };
+    let waited = Duration::ZERO;
     shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
-    match why {
-        Rejection::Paused => AcquireError::Paused,
-        Rejection::QueueFull => AcquireError::QueueFull,
-        Rejection::Shed => AcquireError::Shed { waited },
-    }
+    error
+}
+
+fn shed<M: Manager>(shared: &Shared<M>, waited: Duration) -> AcquireError<M::Error> {
+    let why = Rejection::Shed;
+    shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
+    AcquireError::Shed { waited }
 }
 
 /// The answer to a caller who would not wait.
@@ -188,7 +192,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
         let answer = match joined {
             Join::Served(live) => Some(Ok(lent(shared, live, None, self.site))),
-            Join::Rejected(why) => Some(Err(rejected(shared, why, Duration::ZERO))),
+            Join::Rejected(why) => Some(Err(rejected(shared, why))),
             Join::Closed => Some(Err(AcquireError::Closed)),
             Join::Queued(key) => {
                 self.entry = Some(Entry {
@@ -227,7 +231,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
         match outcome {
             Outcome::Connection(live) => Ok(lent(shared, live, wait, self.site)),
             Outcome::Failed(error) => Err(AcquireError::Connect(error)),
-            Outcome::Shed { waited } => Err(rejected(shared, Rejection::Shed, waited)),
+            Outcome::Shed { waited } => Err(shed(shared, waited)),
             Outcome::Closed => Err(AcquireError::Closed),
             Outcome::Late { phase, since } => {
                 let now = shared.now();

@@ -48,6 +48,23 @@ pub enum ConnectPolicy {
     Retry(Backoff),
     /// The first in the queue gets the error at once, one for every failed attempt.
     FailFast,
+    /// As `Retry` while there is hope. But once an attempt has failed, no other is under way and no
+    /// connection is left, the server counts as down: all who wait get the error, and so does at
+    /// once whoever comes, until the next attempt is due by this schedule. Whoever comes then has
+    /// it made and waits for it; its success ends it all, its failure begins the next delay, which a
+    /// new caller does not cut short. During a [pause](crate::Pool::pause) everybody waits.
+    ///
+    /// Set it where callers have something else to turn to, or should not pile up during an outage.
+    /// With `min_idle` the pool finds out by itself that the server is back; without, it is the
+    /// first caller after at most the schedule's cap. The pattern is the circuit breaker of Michael
+    /// Nygard ("Release It!", 2007).
+    CircuitBreaker(Backoff),
+}
+
+impl ConnectPolicy {
+    pub(crate) fn breaks_circuits(&self) -> bool {
+        matches!(self, ConnectPolicy::CircuitBreaker(_))
+    }
 }
 
 impl Default for ConnectPolicy {
@@ -217,15 +234,19 @@ impl Config {
             return Err(BuildError::LifetimeJitter);
         }
         match connect_policy {
-            ConnectPolicy::Retry(backoff) if !backoff.is_valid() => Err(BuildError::Backoff),
-            ConnectPolicy::Retry(_) | ConnectPolicy::FailFast => Ok(()),
+            ConnectPolicy::Retry(backoff) | ConnectPolicy::CircuitBreaker(backoff)
+                if !backoff.is_valid() =>
+            {
+                Err(BuildError::Backoff)
+            }
+            _ => Ok(()),
         }
     }
 
     /// The schedule of the attempts that nobody gets the error of.
     pub(crate) fn backoff(&self) -> Backoff {
         match self.connect_policy {
-            ConnectPolicy::Retry(backoff) => backoff,
+            ConnectPolicy::Retry(backoff) | ConnectPolicy::CircuitBreaker(backoff) => backoff,
             ConnectPolicy::FailFast => Backoff::default(),
         }
     }

@@ -26,6 +26,9 @@ pub(crate) struct Retry<E> {
     /// this one.
     since: AttemptId,
     last_error: Option<ConnectError<E>>,
+    /// The server counts as down: an attempt failed while no other was under way, and none has
+    /// succeeded since.
+    down: bool,
 }
 
 impl<E> Retry<E> {
@@ -37,6 +40,7 @@ impl<E> Retry<E> {
             next_attempt: Moment::START,
             since: AttemptId::FIRST,
             last_error: None,
+            down: false,
         }
     }
 
@@ -52,6 +56,22 @@ impl<E> Retry<E> {
     /// Why the last attempt that failed did.
     pub(crate) fn last_error(&self) -> Option<&ConnectError<E>> {
         self.last_error.as_ref()
+    }
+
+    /// The server counts as down, until the next success.
+    pub(crate) fn give_up_on_server(&mut self) {
+        self.down = true;
+    }
+
+    /// Whether the server counts as down.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down
+    }
+
+    /// Why, if the server counts as down and the next attempt is not due yet.
+    pub(crate) fn why_down(&self, now: Moment) -> Option<&ConnectError<E>> {
+        self.cause()
+            .filter(|_| self.down && now < self.next_attempt)
     }
 
     /// When the next attempt is due; never, as far as this is concerned, while attempts succeed.
@@ -96,6 +116,7 @@ impl<E> Retry<E> {
 
     /// An attempt succeeded; `next` will be the next to begin.
     pub(crate) fn succeeded(&mut self, next: AttemptId) {
+        self.down = false;
         if self.delay.take().is_some() {
             self.since = next;
         }

@@ -114,6 +114,9 @@ pub enum Rejection {
     /// The pool was overloaded, by the rule of
     /// [`controlled_delay`](crate::Builder::controlled_delay).
     Shed,
+    /// The server was down, and the pool [set](crate::ConnectPolicy::CircuitBreaker) to say so at
+    /// once.
+    CircuitBroken,
 }
 
 /// Calls that were turned away, by [`Rejection`].
@@ -126,12 +129,14 @@ pub struct Rejections {
     pub queue_full: u64,
     /// [`Rejection::Shed`].
     pub shed: u64,
+    /// [`Rejection::CircuitBroken`].
+    pub circuit_broken: u64,
 }
 
 impl Rejections {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.paused + self.queue_full + self.shed
+        self.paused + self.queue_full + self.shed + self.circuit_broken
     }
 
     pub(crate) fn count(&mut self, why: Rejection) {
@@ -139,6 +144,7 @@ impl Rejections {
             Rejection::Paused => self.paused += 1,
             Rejection::QueueFull => self.queue_full += 1,
             Rejection::Shed => self.shed += 1,
+            Rejection::CircuitBroken => self.circuit_broken += 1,
         }
     }
 }

@@ -15,17 +15,27 @@ pub(crate) enum Lend<C> {
     Connection(Box<Live<C>>),
     /// Nothing that could be lent without overtaking somebody or checking first.
     Unavailable,
-    Rejected(Rejection),
+    /// It is paused, and says so.
+    Paused,
     Closed,
 }
 
 /// How a call to `acquire` begins.
 #[derive(Debug)]
-pub(crate) enum Join<C> {
+pub(crate) enum Join<C, E> {
     Served(Box<Live<C>>),
     Queued(usize),
-    Rejected(Rejection),
+    Rejected(Refusal<E>),
     Closed,
+}
+
+/// Why a caller may not join the queue.
+#[derive(Debug)]
+pub(crate) enum Refusal<E> {
+    Paused,
+    QueueFull,
+    /// The server counts as down.
+    CircuitBroken(ConnectError<E>),
 }
 
 /// What becomes of a connection that was given back.
@@ -135,7 +145,10 @@ impl<C, E> State<C, E> {
             if self.paused {
                 return match self.config.pause_policy {
                     PausePolicy::Wait => Lend::Unavailable,
-                    PausePolicy::FailFast => Lend::Rejected(self.reject_caller(Rejection::Paused)),
+                    PausePolicy::FailFast => {
+                        self.statistics.rejections.count(Rejection::Paused);
+                        Lend::Paused
+                    }
                 };
             }
             if !self.waiters.is_empty() && !cfg!(mutant = "newcomer-barges") {
@@ -234,15 +247,20 @@ impl<C, E> State<C, E> {
         deadline: Moment,
         waker: &mut Option<Waker>,
         fx: &mut Effects<C, E>,
-    ) -> Join<C> {
+    ) -> Join<C, E> {
         match self.lend_at(now, true, fx) {
             Lend::Connection(live) => return Join::Served(live),
             Lend::Closed => return Join::Closed,
-            Lend::Rejected(why) => return Join::Rejected(why),
+            Lend::Paused => return Join::Rejected(Refusal::Paused),
             Lend::Unavailable => {}
         }
+        if let Some(error) = self.broken_circuit(now) {
+            self.statistics.rejections.count(Rejection::CircuitBroken);
+            return Join::Rejected(Refusal::CircuitBroken(error));
+        }
         if self.is_queue_full() {
-            return Join::Rejected(self.reject_caller(Rejection::QueueFull));
+            self.statistics.rejections.count(Rejection::QueueFull);
+            return Join::Rejected(Refusal::QueueFull);
         }
         let Some(waker) = waker.take() else {
             return Join::Closed;
@@ -253,7 +271,9 @@ impl<C, E> State<C, E> {
             self.note_due(tick, fx);
         }
         let key = self.waiters.push(now, deadline, waker);
-        self.retry.bring_forward();
+        if !self.config.connect_policy.breaks_circuits() {
+            self.retry.bring_forward();
+        }
         self.revive(fx);
         self.pump(now, fx);
         Join::Queued(key)
@@ -273,11 +293,6 @@ impl<C, E> State<C, E> {
         } = self.stages;
         let within_reach = (self.config.max_size).saturating_sub(lent + recycling + closing);
         self.waiters.len() >= within_reach.saturating_add(most)
-    }
-
-    fn reject_caller(&mut self, why: Rejection) -> Rejection {
-        self.statistics.rejections.count(why);
-        why
     }
 
     /// Looks whether a waiter has been served, and if not, whether the waker that it left, if it

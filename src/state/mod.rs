@@ -80,7 +80,7 @@ use loans::Loans;
 use renewal::Renewals;
 
 pub(crate) use effects::{Effects, Outcome};
-pub(crate) use flow::{Join, Lend, Missed, Returned, TimeOut, Turn, Verdict};
+pub(crate) use flow::{Join, Lend, Missed, Refusal, Returned, TimeOut, Turn, Verdict};
 pub(crate) use tenancy::Standing;
 pub(crate) use upkeep::Warmth;
 

@@ -74,7 +74,11 @@ impl<C, E> State<C, E> {
         self.statistics.failed_connects += 1;
         fx.progress = true;
         let hopeless = permanent && self.live() == 0;
-        if hopeless {
+        if self.config.connect_policy.breaks_circuits() && self.attempts_to_connect() == 0 {
+            self.retry.give_up_on_server();
+        }
+        let down = self.retry.is_down() && self.live() == 0 && !self.paused;
+        if hopeless || down {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
@@ -85,6 +89,18 @@ impl<C, E> State<C, E> {
             fx.garbage = self.retry.failed(id, next, error, now, &mut self.rng);
         }
         self.pump(now, fx);
+    }
+
+    /// Attempts to connect under way, or about to be.
+    fn attempts_to_connect(&self) -> usize {
+        self.stages.connecting + self.driverless
+    }
+
+    /// The error for a new caller, if the server counts as down and nothing is left that could serve
+    /// him.
+    pub(super) fn broken_circuit(&self, now: Moment) -> Option<ConnectError<E>> {
+        let why = self.retry.why_down(now);
+        why.filter(|_| self.live() == 0 && !self.paused).cloned()
     }
 
     fn fail_first_waiter(&mut self, error: &ConnectError<E>, fx: &mut Effects<C, E>) -> bool {

@@ -203,7 +203,9 @@ impl<C, E> State<C, E> {
     /// where each gets the error of an attempt.
     pub(super) fn allowance(&self, for_waiters: usize, for_idle: usize, now: Moment) -> usize {
         match self.config.connect_policy {
-            ConnectPolicy::Retry(_) => self.retry.allowance(for_waiters + for_idle, now),
+            ConnectPolicy::Retry(_) | ConnectPolicy::CircuitBreaker(_) => {
+                self.retry.allowance(for_waiters + for_idle, now)
+            }
             ConnectPolicy::FailFast => for_waiters + self.retry.allowance(for_idle, now),
         }
     }

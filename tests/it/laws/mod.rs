@@ -2,6 +2,7 @@
 
 mod check;
 mod churn;
+mod circuit;
 mod closing;
 mod connect;
 mod events;

@@ -1,0 +1,170 @@
+//! A pool that says at once that its server is down.
+
+use std::time::Duration;
+
+use watertight::{AcquireError, Backoff, Builder, ConnectPolicy, Pool};
+
+use crate::support::{Gate, LawPool, Scripted, World, err, join, laws, ok};
+
+laws! {
+    every_mode:
+        callers_are_told_at_once_while_the_server_is_down,
+        one_caller_tries_when_the_next_attempt_is_due,
+        all_who_wait_are_told_that_the_server_is_down,
+        attempt_under_way_is_hope,
+        return_is_hope,
+        filled_pool_finds_out_that_the_server_is_back;
+    virtual_only:
+        new_caller_does_not_cut_the_delay_short,
+        everybody_waits_in_a_pause;
+}
+
+const DELAY: u64 = 1000;
+
+/// Every delay is the same, up to the unit of the world's time.
+fn breaks_circuits(
+    w: &World,
+    builder: Builder<Scripted, Pool<Scripted>>,
+) -> Builder<Scripted, Pool<Scripted>> {
+    let delay = w.ms(DELAY);
+    builder.connect_policy(ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay)))
+}
+
+/// Asks for a connection and gets the error of an attempt, in no time.
+async fn is_told(w: &World, pool: &LawPool) {
+    let watch = w.stopwatch();
+    let error = pool.acquire().await.unwrap_err();
+    watch.assert_at(0);
+    assert!(matches!(error, AcquireError::Connect(_)), "{error:?}");
+}
+
+/// Law 73.
+async fn callers_are_told_at_once_while_the_server_is_down(w: World) {
+    w.connects().always(err());
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(4)));
+    for _ in 0..10 {
+        is_told(&w, &pool).await;
+    }
+    assert_eq!(w.connects().calls(), 1);
+    assert_eq!(pool.statistics().rejections.circuit_broken, 9);
+    assert_eq!(pool.statistics().rejections.total(), 9);
+    w.sleep(DELAY).await;
+    is_told(&w, &pool).await;
+    is_told(&w, &pool).await;
+    assert_eq!(w.connects().calls(), 2);
+    w.connects().always(ok());
+    w.sleep(DELAY).await;
+    drop(pool.acquire_many(4).await);
+}
+
+/// Law 73.
+async fn one_caller_tries_when_the_next_attempt_is_due(w: World) {
+    w.connects().always(err());
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(4)));
+    is_told(&w, &pool).await;
+    w.sleep(DELAY).await;
+    let gate = Gate::new();
+    w.connects().always(ok().at(&gate));
+    let probe = w.waiter(&pool).await;
+    is_told(&w, &pool).await;
+    assert_eq!(w.connects().calls(), 2);
+    gate.open();
+    drop(probe.await.unwrap());
+    drop(pool.acquire_many(4).await);
+}
+
+/// Law 73.
+async fn all_who_wait_are_told_that_the_server_is_down(w: World) {
+    let gate = Gate::new();
+    w.connects().always(err().at(&gate));
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2)));
+    let mut waiters = Vec::new();
+    for _ in 0..5 {
+        waiters.push(w.waiter(&pool).await);
+    }
+    gate.open();
+    for answer in join(waiters).await {
+        assert!(matches!(answer, Err(AcquireError::Connect(_))));
+    }
+    assert_eq!(w.connects().calls(), 2);
+}
+
+/// Law 73: one of several attempts that fails says little.
+async fn attempt_under_way_is_hope(w: World) {
+    let gate = Gate::new();
+    w.connects().next([err(), ok().at(&gate)]);
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2)));
+    let first = w.acquiring(&pool);
+    let second = w.acquiring(&pool);
+    w.until(|| pool.statistics().failed_connects == 1).await;
+    let third = w.waiter(&pool).await;
+    assert_eq!(pool.status().waiting, 3);
+    gate.open();
+    for waiter in [first, second, third] {
+        drop(waiter.await.unwrap());
+    }
+}
+
+/// Law 73: a connection that is left may still serve.
+async fn return_is_hope(w: World) {
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2)));
+    let held = pool.acquire().await.unwrap();
+    w.connects().always(err());
+    let waiter = w.waiter(&pool).await;
+    w.until(|| pool.statistics().failed_connects == 1).await;
+    let another = w.waiter(&pool).await;
+    assert_eq!(pool.status().waiting, 2);
+    drop(held);
+    drop(waiter.await.unwrap());
+    let held = another.await.unwrap();
+    // It is the last that was left.
+    let waiter = w.waiter(&pool).await;
+    held.discard();
+    w.until(|| pool.status().size == 0).await;
+    assert!(pool.status().waiting == 1, "it waits for the next attempt");
+    w.sleep(DELAY).await;
+    assert!(matches!(waiter.await, Err(AcquireError::Connect(_))));
+    is_told(&w, &pool).await;
+}
+
+/// Law 73 and guarantee 6.
+async fn filled_pool_finds_out_that_the_server_is_back(w: World) {
+    w.connects().always(err());
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2).min_idle(1)));
+    w.until(|| pool.statistics().failed_connects == 1).await;
+    is_told(&w, &pool).await;
+    w.connects().always(ok());
+    w.until_time(DELAY, || pool.status().idle == 1).await;
+    drop(pool.acquire().await.unwrap());
+}
+
+/// Law 73, unlike guarantee 14.
+async fn new_caller_does_not_cut_the_delay_short(w: World) {
+    w.connects().always(err());
+    let schedule = Backoff::new(Duration::from_millis(10), Duration::from_secs(100));
+    let pool = w.pool(|b| b.connect_policy(ConnectPolicy::CircuitBreaker(schedule)));
+    let mut told = 0;
+    while w.connects().calls() < 30 {
+        is_told(&w, &pool).await;
+        told += 1;
+        w.sleep(1).await;
+    }
+    let times = w.connects().call_times();
+    let gaps: Vec<_> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.iter().max().unwrap() > &w.ms(50), "{gaps:?}");
+    assert_eq!(pool.statistics().rejections.circuit_broken, told - 30);
+}
+
+/// Laws 73 and 126.
+async fn everybody_waits_in_a_pause(w: World) {
+    w.connects().always(err());
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(1)));
+    is_told(&w, &pool).await;
+    pool.pause().await;
+    let waiter = w.waiter(&pool).await;
+    w.sleep(DELAY).await;
+    assert_eq!(pool.status().waiting, 1);
+    w.connects().always(ok());
+    pool.resume();
+    drop(waiter.await.unwrap());
+}
