@@ -25,6 +25,8 @@ mod lease;
 mod loan;
 mod maintenance;
 mod manager;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
 mod operations;
 mod overload;
@@ -52,6 +54,8 @@ pub use error::{AcquireError, BuildError, ConnectError, Phase};
 pub use keyed::{EachKey, KeyedBuilder, KeyedPool, SyncKeyedPool};
 pub use loan::Loan;
 pub use manager::{Condition, FromFn, Manager, Metrics};
+#[cfg(feature = "metrics")]
+pub use metrics::PoolMetrics;
 pub use observer::Observer;
 pub use pool::{Pool, WeakPool};
 #[cfg(feature = "smol")]

@@ -6,6 +6,7 @@
 mod cancel;
 mod faults;
 mod laws;
+mod observing;
 mod panics;
 mod regressions;
 mod runtimes;

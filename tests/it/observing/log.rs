@@ -1,0 +1,125 @@
+//! What a pool logs.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+use watertight::{AcquireError, Pool, VirtualRuntime};
+
+/// All that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Log;
+
+    fn make_writer(&'a self) -> Log {
+        self.clone()
+    }
+}
+
+impl Log {
+    /// The lines in which all of these stand.
+    fn lines_with(&self, words: &[&str]) -> usize {
+        let text = self.text();
+        let lines = text.lines();
+        lines
+            .filter(|line| words.iter().all(|word| line.contains(word)))
+            .count()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// Runs a story and returns what the log says of it.
+fn logged(story: impl FnOnce(&VirtualRuntime)) -> Log {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
+        .with_writer(log.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || story(&VirtualRuntime::new()));
+    log
+}
+
+#[test]
+fn life_of_a_pool_is_in_the_log() {
+    let log = logged(|runtime| {
+        let pool = Pool::from_fn(|| async {
+            tracing::info!("dialling");
+            Ok::<_, io::Error>(1)
+        })
+        .name("orders")
+        .max_size(1)
+        .leak_threshold(Duration::from_secs(1))
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+        runtime.block_on(async {
+            let caller = tracing::info_span!("request", id = 7);
+            let held = tracing::Instrument::instrument(pool.acquire(), caller)
+                .await
+                .unwrap();
+            let late = pool.acquire_timeout(Duration::from_secs(2)).await;
+            assert!(matches!(late, Err(AcquireError::TimedOut { .. })));
+            drop(held);
+            drop(pool.acquire().await.unwrap());
+            drop(pool.pause());
+            pool.resume();
+            pool.reset();
+            pool.close().await;
+        });
+    });
+    let text = log.text();
+    for (words, times) in [
+        (&["configured", "pool=\"orders\"", "max_size=1"][..], 1),
+        // What the manager logs is inside the span of the attempt.
+        (&["connect{", "pool=\"orders\"", "dialling"], 1),
+        // The wait is inside the span of whoever waits.
+        (&["request{id=7}:wait{", "close", "ending=served"], 1),
+        (&["wait{", "close", "ending=timed out"], 1),
+        (&["timed out", "phase=Wait", "waited=2s"], 1),
+        (&["WARN", "held for too long", "log.rs"], 1),
+        (&["WARN", "came back after all"], 1),
+        (&["connection closed", "reason=reset", "connection=0"], 1),
+        (&["INFO", "paused"], 1),
+        (&["INFO", "resumed"], 1),
+        (&["INFO", "closing", "pool=\"orders\""], 1),
+    ] {
+        assert_eq!(log.lines_with(words), times, "{words:?} in\n{text}");
+    }
+}
+
+/// An error may hold a password.
+#[test]
+fn log_tells_nothing_that_the_manager_holds() {
+    let log = logged(|runtime| {
+        let pool = Pool::from_fn(|| async { Err::<u32, _>(io::Error::other("hunter2")) })
+            .runtime(runtime.clone())
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            assert!(pool.acquire_timeout(Duration::from_secs(1)).await.is_err());
+            pool.close().await;
+        });
+    });
+    assert!(log.lines_with(&["WARN", "connect failed", "kind=\"failed\""]) > 0);
+    assert!(!log.text().contains("hunter2"));
+}

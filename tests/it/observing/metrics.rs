@@ -1,0 +1,222 @@
+//! A pool as metrics.
+
+use std::collections::BTreeMap;
+use std::iter;
+use std::time::Duration;
+
+use metrics::with_local_recorder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+use watertight::{
+    Backoff, Builder, CheckPolicy, ConnectPolicy, FromFn, Pool, PoolMetrics, PooledConnection,
+    VirtualRuntime,
+};
+
+type Connect = fn() -> std::future::Ready<Result<u32, &'static str>>;
+
+fn made() -> std::future::Ready<Result<u32, &'static str>> {
+    std::future::ready(Ok(1))
+}
+
+fn refused() -> std::future::Ready<Result<u32, &'static str>> {
+    std::future::ready(Err("password hunter2 is wrong"))
+}
+
+/// A pool whose metrics go to the recorder that is set for this thread.
+fn builder(name: &str, runtime: &VirtualRuntime, connect: Connect) -> Builder<FromFn<Connect>> {
+    Pool::from_fn(connect)
+        .runtime(runtime.clone())
+        .observer(PoolMetrics::new(name))
+        .check_policy(CheckPolicy::Never)
+}
+
+/// What an exporter shows: each series by its name and what it was recorded for.
+struct Seen(BTreeMap<String, String>);
+
+impl Seen {
+    fn at(exporter: &PrometheusHandle) -> Self {
+        let text = exporter.render();
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        let series = series.filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (name, labels) = series.trim_end_matches('}').split_once('{')?;
+            let labels = labels.split('"').skip(1).step_by(2);
+            let series: Vec<_> = iter::once(name).chain(labels).collect();
+            Some((series.join(" "), value.to_owned()))
+        });
+        Seen(series.collect())
+    }
+
+    /// One of the conventions' metrics.
+    fn of_connections(&self, name: &str) -> &str {
+        self.get(&format!("db_client_connection_{name}"))
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("nothing", String::as_str)
+    }
+}
+
+#[test]
+fn pool_is_recorded_by_the_names_of_the_conventions() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = VirtualRuntime::new();
+        let pool = builder("db", &runtime, made)
+            .max_size(3)
+            .max_idle(2)
+            .build();
+        let pool = pool.unwrap();
+        runtime.block_on(async {
+            let held = pool.acquire().await.unwrap();
+            let other = pool.acquire().await.unwrap();
+            drop(other);
+            let seen = Seen::at(&exporter);
+            assert_eq!(seen.of_connections("count db used"), "1");
+            assert_eq!(seen.of_connections("count db idle"), "1");
+            assert_eq!(seen.of_connections("max db"), "3");
+            assert_eq!(seen.of_connections("idle_min db"), "0");
+            assert_eq!(seen.of_connections("idle_max db"), "2");
+            assert_eq!(seen.of_connections("pending_requests db"), "0");
+            assert_eq!(seen.of_connections("timeouts db"), "0");
+            assert_eq!(seen.of_connections("create_time_count db"), "2");
+            assert_eq!(seen.of_connections("wait_time_count db"), "2");
+            assert_eq!(seen.of_connections("use_time_count db"), "1");
+            assert_eq!(seen.of_connections("use_time_sum db"), "0");
+
+            pool.resize(1);
+            let release = async {
+                runtime.sleep(Duration::from_secs(2)).await;
+                let seen = Seen::at(&exporter);
+                assert_eq!(seen.of_connections("max db"), "1");
+                assert_eq!(seen.of_connections("idle_max db"), "1");
+                assert_eq!(seen.of_connections("pending_requests db"), "1");
+                drop(held);
+            };
+            let (conn, ()) = futures_lite::future::zip(pool.acquire(), release).await;
+            let seen = Seen::at(&exporter);
+            assert_eq!(seen.of_connections("pending_requests db"), "0");
+            assert_eq!(seen.of_connections("wait_time_sum db"), "2");
+            assert_eq!(seen.of_connections("wait_time_count db"), "3");
+            assert_eq!(seen.of_connections("use_time_sum db"), "2");
+
+            assert!(pool.acquire_timeout(Duration::from_secs(1)).await.is_err());
+            PooledConnection::discard(conn.unwrap());
+            _ = PooledConnection::detach(pool.acquire().await.unwrap());
+            pool.close().await;
+            let seen = Seen::at(&exporter);
+            assert_eq!(seen.of_connections("timeouts db"), "1");
+            assert_eq!(seen.of_connections("count db used"), "0");
+            assert_eq!(seen.of_connections("count db idle"), "0");
+            assert_eq!(seen.of_connections("pending_requests db"), "0");
+            let closes = |why| seen.get(&format!("watertight_connection_closes db {why}"));
+            assert_eq!(closes("resize"), "1");
+            assert_eq!(closes("discarded"), "1");
+            assert_eq!(closes("detached"), "1");
+            assert_eq!(closes("idle"), "0");
+        });
+    });
+}
+
+#[test]
+fn failures_are_counted_by_kind_and_reason() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = VirtualRuntime::new();
+        let schedule = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+        let pool = builder("db", &runtime, refused)
+            .connect_policy(ConnectPolicy::CircuitBreaker(schedule))
+            .leak_threshold(Duration::from_secs(1))
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            assert!(pool.acquire().await.is_err());
+            assert!(pool.acquire().await.is_err());
+            pool.adopt(7).unwrap();
+            let held = pool.acquire().await.unwrap();
+            runtime.sleep(Duration::from_secs(2)).await;
+            drop(held);
+            pool.close().await;
+        });
+    });
+    let seen = Seen::at(&exporter);
+    let get = |name| seen.get(&format!("watertight_{name}"));
+    assert_eq!(get("connection_create_failures db failed"), "1");
+    assert_eq!(get("connection_create_failures db panicked"), "0");
+    assert_eq!(get("rejections db circuit broken"), "1");
+    assert_eq!(get("leaks db"), "1");
+    assert_eq!(get("connection_check_failures db"), "0");
+    assert_eq!(seen.of_connections("count db idle"), "0");
+}
+
+#[test]
+fn pools_with_different_names_share_a_recorder() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = VirtualRuntime::new();
+        let pools = ["a", "b"].map(|name| builder(name, &runtime, made).build().unwrap());
+        runtime.block_on(async {
+            let held = pools[0].acquire().await.unwrap();
+            let seen = Seen::at(&exporter);
+            let used = |pool| seen.of_connections(&format!("count {pool} used"));
+            assert_eq!(used("a"), "1");
+            assert_eq!(used("b"), "0");
+            drop(held);
+            for pool in pools {
+                pool.close().await;
+            }
+        });
+    });
+}
+
+/// Lets the exporter's clock, which is a real one, run for longer than it remembers.
+fn outlast(exporter: &PrometheusHandle, touch: &[&PoolMetrics]) -> String {
+    for _ in 0..6 {
+        std::thread::sleep(FORGETS_AFTER / 3);
+        touch.iter().for_each(|metrics| metrics.touch());
+        exporter.render();
+    }
+    exporter.render()
+}
+
+const FORGETS_AFTER: Duration = Duration::from_millis(300);
+
+/// An exporter that forgets what nobody touches forgets the pools that are closed, and no other.
+#[test]
+fn series_of_a_closed_pool_disappear() {
+    let exporter = PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::ALL, Some(FORGETS_AFTER))
+        .build_recorder();
+    let handle = exporter.handle();
+    with_local_recorder(&exporter, || {
+        let runtime = VirtualRuntime::new();
+        let [alive, gone] = ["alive", "gone"].map(PoolMetrics::new);
+        let pool = |metrics: &PoolMetrics| {
+            let pool = Pool::from_fn(made as Connect).runtime(runtime.clone());
+            pool.observer(metrics.clone()).build().unwrap()
+        };
+        let (staying, closing) = (pool(&alive), pool(&gone));
+        runtime.block_on(async {
+            let held = staying.acquire().await.unwrap();
+            drop(closing.acquire().await.unwrap());
+            closing.close().await;
+            let text = handle.render();
+            assert!(text.contains("pool_name=\"gone\""), "{text}");
+            let text = outlast(&handle, &[&alive, &gone]);
+            assert!(text.contains("pool_name=\"gone\""), "{text}");
+            let text = outlast(&handle, &[&alive]);
+            assert!(!text.contains("gone"), "{text}");
+            let used = r#"count{db_client_connection_pool_name="alive",db_client_connection_state="used"} 1"#;
+            assert!(text.contains(used), "{text}");
+            // Its histograms have begun anew.
+            drop(held);
+            let text = handle.render();
+            let uses = r#"use_time_count{db_client_connection_pool_name="alive"} 1"#;
+            assert!(text.contains(uses), "{text}");
+            staying.close().await;
+        });
+    });
+}
