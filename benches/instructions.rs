@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use watertight::{Pool, SyncPool};
+use watertight::{Builder, FromFn, Pool, SyncPool};
 
 fn main() {
     let mut args = std::env::args()
@@ -21,21 +21,37 @@ fn main() {
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(on_tasks(cycles)),
+            .block_on(on_tasks(cycles, |pool| pool)),
+        #[cfg(feature = "metrics")]
+        "metrics" => {
+            let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+            metrics::set_global_recorder(recorder).expect("it is the only one");
+            let metrics = watertight::PoolMetrics::new("measured");
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .expect("a runtime")
+                .block_on(on_tasks(cycles, |pool| pool.observer(metrics)));
+        }
         "current" => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(on_tasks(cycles)),
+            .block_on(on_tasks(cycles, |pool| pool)),
         "sync" => on_threads(cycles),
         other => panic!("no such face of the pool: {other}"),
     }
 }
 
-async fn on_tasks(cycles: u64) {
-    let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0_u64) })
-        .build()
-        .expect("a pool");
+type Connect = fn() -> std::future::Ready<Result<u64, std::io::Error>>;
+
+async fn on_tasks(
+    cycles: u64,
+    set: impl FnOnce(Builder<FromFn<Connect>>) -> Builder<FromFn<Connect>>,
+) {
+    let connect: Connect = || std::future::ready(Ok(0));
+    let pool = set(Pool::from_fn(connect)).build().expect("a pool");
     for _ in 0..cycles {
         let conn = pool.acquire().await.expect("a connection");
         black_box(&*conn);

@@ -264,18 +264,25 @@ impl<M: Manager, P> Builder<M, P> {
     ///
     /// The report goes to [`Observer::leaked`], with the feature `tracing` also to the log, and is
     /// counted in [`Statistics::leaks`](crate::Statistics::leaks). A second one says so if the
-    /// connection comes back after all. The holder is not disturbed. [`Pool::loans`] lists what is
-    /// lent at the moment.
+    /// connection comes back after all. [`Pool::loans`] lists what is lent at the moment.
+    ///
+    /// The holder is not disturbed, and there is no limit after which the connection is taken from
+    /// him: he has a plain `&mut` to it, and in safe Rust nobody else can get hold of it before he
+    /// lets go. A guard that could be emptied from outside would have to lock and look at every use
+    /// of every connection, for everybody. Use a time-out around what the holder does, which drops
+    /// the guard; [`close_within`](Pool::close_within) does not wait for him.
     ///
     /// Set it to several times the longest that a connection should be held, where the pool runs
     /// dry and nobody knows why. Every loan is noted down then: it takes the lock four times instead
-    /// of twice, reads the clock twice and allocates.
+    /// of twice, reads the clock twice and allocates. After a loan that was short the pool may wake
+    /// up once for nothing, when it would have been too long.
     pub fn leak_threshold(self, threshold: impl Into<Option<Duration>>) -> Self {
         let threshold = threshold.into();
         self.set(|config| config.leak_threshold = threshold)
     }
 
-    /// What the pool is called in logs and [metrics](crate::event). Nothing unless set.
+    /// What the pool is called: in the log (feature `tracing`) and in its debug output. Nothing unless
+    /// set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.audience.tracer.pool = Some(name.into().into());
         self
