@@ -1,6 +1,7 @@
-//! What those hear who listen to the features `metrics` and `tracing`.
+//! What those learn who watch a pool, and what not.
 
 #[cfg(feature = "tracing")]
 mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod secrets;
