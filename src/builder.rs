@@ -161,7 +161,9 @@ impl<M: Manager, P> Builder<M, P> {
     /// How long a connection may be idle before it is closed, as long as more than `min_idle` are.
     /// 10 minutes unless set; `None` keeps idle ones for ever; zero is an error.
     ///
-    /// It counts from the last return; checks do not renew it. While the pool is busy its clock is
+    /// It counts from the last return; checks do not renew it. As the one that came back last is lent
+    /// first, what is idle for so long is what even the highest demand of that time had no use for:
+    /// a pool that breathes keeps what its peaks need, and shrinks when they do. While the pool is busy its clock is
     /// read once a *tick* (a second, or a tenth of the shortest of this, `max_lifetime` and the
     /// age in `check_policy`, whichever is less), so a connection may be closed late by one tick.
     /// It is never closed early, as long as the runtime is not late by more than a tick to run the

@@ -25,6 +25,7 @@ laws! {
         look_at_an_idle_one_does_not_make_it_younger,
         no_traffic_leaves_an_aged_one_behind,
         pool_shrinks_to_what_is_in_demand,
+        pool_that_breathes_keeps_what_its_peaks_need,
         idle_pool_sets_no_timer;
 }
 
@@ -223,6 +224,27 @@ async fn pool_shrinks_to_what_is_in_demand(w: World) {
     w.settle().await;
     assert_eq!(pool.status().size, 1);
     assert_eq!(pool.statistics().closes.idle, 9);
+}
+
+/// Law 87: what goes is what the highest demand of a whole idle time had no use for.
+async fn pool_that_breathes_keeps_what_its_peaks_need(w: World) {
+    let pool = w.pool(|b| b.max_size(8).idle_timeout(w.ms(1000)));
+    drop(pool.acquire_many(8).await);
+    for _ in 0..10 {
+        drop(pool.acquire_many(5).await);
+        for _ in 0..8 {
+            let _conn = pool.acquire().await.unwrap();
+            w.sleep(100).await;
+        }
+    }
+    assert_eq!(pool.status().size, 5);
+    assert_eq!(w.connects().calls(), 8);
+    // The last peak was 800 ms ago. Those that only it needed go 1,000 ms after it, and no earlier.
+    let _conn = pool.acquire().await.unwrap();
+    w.sleep(199).await;
+    w.settle().await;
+    assert_eq!(pool.status().size, 5);
+    w.until_time(101, || pool.status().size == 1).await;
 }
 
 /// Laws 83 and 92.
