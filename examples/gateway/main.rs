@@ -2,21 +2,22 @@
 //! standard input and output, as servers of the Model Context Protocol do.
 //!
 //! ```text
-//! cargo run --release --example gateway
+//! cargo run --release --features metrics --example gateway
 //! curl http://localhost:8080/test
 //! ```
 //!
 //! starts it with a small server of its own, and
 //!
 //! ```text
-//! cargo run --release --example gateway -- --max 8 -- some-server its arguments
+//! cargo run --release --features metrics --example gateway -- --max 8 -- some-server its arguments
 //! ```
 //!
 //! with any other. `POST /mcp` takes one JSON-RPC request, `GET /status` tells how the pool is,
-//! and `GET /` shows it.
+//! `GET /metrics` does so for Prometheus, and `GET /` shows it.
 
 mod child;
 mod http;
+mod metrics;
 mod shutdown;
 mod stdio;
 
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use crate::child::Server;
@@ -51,8 +53,12 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
-    let gateway = Arc::new(Gateway::<Server>::new(options, options.command_line()?)?);
-    let outcome = serve(listener, &gateway, options).await;
+    let (metrics, exporter) = metrics::install()?;
+    let gateway = Gateway::<Server>::new(options, options.command_line()?, |pool| {
+        pool.observer(metrics)
+    })?;
+    let gateway = Arc::new(gateway);
+    let outcome = serve(listener, &gateway, exporter, options).await;
     gateway.close().await;
     outcome
 }
@@ -60,6 +66,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 async fn serve(
     listener: TcpListener,
     gateway: &Arc<Gateway<Server>>,
+    exporter: PrometheusHandle,
     options: &Options,
 ) -> Result<(), Box<dyn Error>> {
     let stop = shutdown::signals()?;
@@ -69,7 +76,7 @@ async fn serve(
     }
     println!("listening on http://{}", listener.local_addr()?);
     let draining = stop.clone();
-    let serving = axum::serve(listener, http::router(Arc::clone(gateway)))
+    let serving = axum::serve(listener, http::router(Arc::clone(gateway), exporter))
         .with_graceful_shutdown(async move { draining.requested().await });
     tokio::select! {
         served = serving => served?,

@@ -7,7 +7,7 @@ use futures_lite::future::or;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use watertight::{BuildError, CloseReason, Pool, PooledConnection, Statistics, Status};
+use watertight::{BuildError, Builder, CloseReason, Pool, PooledConnection, Statistics, Status};
 
 use super::fault::Fault;
 use super::options::Options;
@@ -29,9 +29,14 @@ pub(crate) struct Gateway<P: Process> {
 }
 
 impl<P: Process> Gateway<P> {
-    /// Builds the pool on the runtime that this is called in. Starts no server yet.
-    pub(crate) fn new(options: &Options, command: CommandLine) -> Result<Self, BuildError> {
-        let pool = Pool::builder(Servers::new(command))
+    /// Builds the pool on the runtime that this is called in, with `more` settings than the options
+    /// have. Starts no server yet.
+    pub(crate) fn new(
+        options: &Options,
+        command: CommandLine,
+        more: impl FnOnce(Builder<Servers<P>>) -> Builder<Servers<P>>,
+    ) -> Result<Self, BuildError> {
+        let pool = more(Pool::builder(Servers::new(command)))
             .max_size(options.max)
             .min_idle(options.min_idle)
             .acquire_timeout(options.acquire_timeout)
@@ -198,6 +203,7 @@ fn statistics_json(statistics: &Statistics) -> Value {
             "connect": statistics.timeouts.connect,
         },
         "cancellations": statistics.cancellations,
+        "rejections": statistics.rejections.total(),
         "connects": statistics.connects,
         "failed_connects": statistics.failed_connects,
         "adopted": statistics.adopted,

@@ -1,0 +1,22 @@
+//! What the pool does, as text for Prometheus.
+
+use std::error::Error;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use watertight::PoolMetrics;
+
+/// Seconds. From a pool that has something idle to a queue that is about to give up.
+const BUCKETS: [f64; 15] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+];
+
+/// Where metrics go, and how they come out again.
+pub(crate) fn install() -> Result<(PoolMetrics, PrometheusHandle), Box<dyn Error>> {
+    let mut builder = PrometheusBuilder::new();
+    for times in ["create_time", "wait_time", "use_time"] {
+        let times = Matcher::Suffix(times.into());
+        builder = builder.set_buckets_for_metric(times, &BUCKETS)?;
+    }
+    let exporter = builder.install_recorder()?;
+    Ok((PoolMetrics::new("servers"), exporter))
+}
