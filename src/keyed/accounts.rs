@@ -72,6 +72,16 @@ impl Accounts {
         self.owed < self.wanted
     }
 
+    /// Places that can be granted now, or as soon as what they were taken from is closed.
+    pub(super) fn coming(&self) -> usize {
+        self.free + self.owed
+    }
+
+    /// Places that the hungry would use at once, apart from this one.
+    pub(super) fn wanted_by_others(&self, account: &Account) -> usize {
+        self.wanted - account.wanted
+    }
+
     /// True if somebody who holds nothing has been hungry since before `since`.
     pub(super) fn outrank(&self, since: Instant) -> bool {
         let first = self.starving.keys().next();
@@ -149,6 +159,11 @@ impl Account {
     /// True if nothing is held, owed or wanted.
     pub(super) fn is_blank(&self) -> bool {
         self.held == 0 && self.wanted == 0
+    }
+
+    /// How many more it may hold, if `most` is the most.
+    pub(super) fn room(&self, most: usize) -> usize {
+        most.saturating_sub(self.held)
     }
 
     /// Places that were given up and are not free yet.

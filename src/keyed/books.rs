@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::accounts::{Account, Accounts, TenantId};
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
 use crate::shared::{Handle, Shared};
@@ -22,6 +23,8 @@ pub(super) struct Books<K, M: Manager> {
     /// from then on is shown to the landlord one by one.
     pub(super) searched: bool,
     pub(super) max_per_key: usize,
+    /// How many may wait for what comes back to a key.
+    pub(super) max_waiters: Option<usize>,
 }
 
 pub(super) struct Tenant<K, M: Manager> {
@@ -33,7 +36,7 @@ pub(super) struct Tenant<K, M: Manager> {
 }
 
 impl<K, M: Manager> Books<K, M> {
-    pub(super) fn new(max_total: usize, max_per_key: usize) -> Self {
+    pub(super) fn new(max_total: usize, config: &Config) -> Self {
         Books {
             closed: false,
             names: HashMap::new(),
@@ -41,7 +44,8 @@ impl<K, M: Manager> Books<K, M> {
             next_id: 0,
             accounts: Accounts::new(max_total),
             searched: false,
-            max_per_key,
+            max_per_key: config.max_size,
+            max_waiters: config.max_waiters,
         }
     }
 }
@@ -79,6 +83,29 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         self.accounts
             .note(id, &mut tenant.account, standing, self.max_per_key, since);
         Some(standing)
+    }
+
+    /// Tells a tenant how many may wait for it, before one more does: those whom its settings allow,
+    /// and those for whom places are within reach that it does not hold. What becomes of these in
+    /// the meantime, by another thread's doing, is not looked at again.
+    pub(super) fn limit_waiters(&self, id: TenantId) {
+        let (Some(most), Some(tenant)) = (self.max_waiters, self.tenants.get(&id)) else {
+            return;
+        };
+        let room = tenant.account.room(self.max_per_key);
+        let others = self.accounts.wanted_by_others(&tenant.account);
+        let mut found = self.accounts.coming();
+        if room > 0 && !self.searched {
+            for (_, other) in self.tenants.iter().filter(|(other, _)| **other != id) {
+                if found >= room + others {
+                    break;
+                }
+                found += other.handle.shared.state.lock().expendable();
+            }
+        }
+        let within_reach = room.min(found.saturating_sub(others));
+        let mut state = tenant.handle.shared.state.lock();
+        state.let_wait(most.saturating_add(within_reach));
     }
 
     fn forget(&mut self, id: TenantId, todo: &mut Todo<K, M>) {
@@ -129,6 +156,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
             true => self.accounts.wants_nothing(&mut tenant.account),
             false => self.accounts.granted(id, &mut tenant.account, at),
         }
+        self.limit_waiters(id);
     }
 
     /// The tenant with the connection that has been idle longest.

@@ -81,7 +81,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         };
         audience.tell(|observer| observer.configured(&configured));
         Core {
-            books: Mutex::new(Books::new(max_total, config.max_size)),
+            books: Mutex::new(Books::new(max_total, &config)),
             pending: AtomicUsize::new(0),
             factory,
             config,
@@ -116,7 +116,11 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             let live = tenant.handle.shared.state.lock().lend();
             match live {
                 Some(live) => (Arc::clone(&tenant.handle.shared), live),
-                None => return Some(Entered::Queue(User::new(self, id, tenant))),
+                None => {
+                    let user = User::new(self, id, tenant);
+                    books.limit_waiters(id);
+                    return Some(Entered::Queue(user));
+                }
             }
         };
         Some(Entered::Served(lent(&shared, live, None, site)))
@@ -175,7 +179,11 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             };
             let tenant = id.and_then(|id| Some((id, books.tenants.get_mut(&id)?)));
             match tenant {
-                Some((id, tenant)) => Entered::Queue(User::new(self, id, tenant)),
+                Some((id, tenant)) => {
+                    let user = User::new(self, id, tenant);
+                    books.limit_waiters(id);
+                    Entered::Queue(user)
+                }
                 None => Entered::Closed,
             }
         };

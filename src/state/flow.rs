@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::{Effects, Fitness, Live, Outcome, Stage, Stages, State};
+use super::{Effects, Fitness, Live, Outcome, Stage, State};
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
 use crate::config::{IdleOrder, PausePolicy};
@@ -285,13 +285,8 @@ impl<C, E> State<C, E> {
         let Some(most) = self.config.max_waiters else {
             return false;
         };
-        let Stages {
-            lent,
-            recycling,
-            closing,
-            ..
-        } = self.stages;
-        let within_reach = (self.config.max_size).saturating_sub(lent + recycling + closing);
+        let coming = self.stages.connecting + self.stages.checking;
+        let within_reach = self.idle.len() + coming + self.free();
         self.waiters.len() >= within_reach.saturating_add(most)
     }
 

@@ -1,5 +1,5 @@
 //! A pool that has no places of its own: a landlord grants them one by one and takes them back.
-//! Its `max_size` is what it holds at the moment.
+//! Its `max_size` is what it holds at the moment, and its `max_waiters` what the landlord last said.
 //!
 //! The landlord is a [`KeyedPool`](crate::KeyedPool), and the tenants are the pools of its keys. It
 //! looks at a tenant's [`Standing`] after every transition but two: to lend an idle connection the
@@ -98,6 +98,19 @@ impl<C, E> State<C, E> {
         match is_asleep {
             true => due,
             false => Moment::NEVER,
+        }
+    }
+
+    /// How many may wait, apart from those whom the places that it holds could serve.
+    pub(crate) fn let_wait(&mut self, callers: usize) {
+        self.config.max_waiters = Some(callers);
+    }
+
+    /// Connections that may be closed for the sake of others.
+    pub(crate) fn expendable(&self) -> usize {
+        match self.stranded {
+            true => 0,
+            false => self.idle.len(),
         }
     }
 

@@ -11,6 +11,7 @@ laws! {
     every_mode:
         queue_can_be_limited,
         those_for_whom_a_connection_is_made_do_not_count,
+        closing_one_after_a_shrink_keeps_nobody_out,
         nobody_waits_if_nobody_may,
         overloaded_pool_says_so_and_for_how_long_one_waited;
     // These need exact times.
@@ -61,6 +62,27 @@ async fn those_for_whom_a_connection_is_made_do_not_count(w: World) {
     }
     assert!(pool.acquire().await.unwrap_err().is_queue_full());
     gate.open();
+    for waiter in waiters {
+        drop(waiter.await.unwrap());
+    }
+}
+
+/// Law 148, above the limit on places.
+async fn closing_one_after_a_shrink_keeps_nobody_out(w: World) {
+    let (gate, closing) = (Gate::new(), Gate::new());
+    let pool = w.pool(|b| b.max_size(3).max_waiters(1));
+    let held = pool.acquire().await.unwrap();
+    w.connects().always(ok().at(&gate));
+    w.closes().next([ok().at(&closing)]);
+    held.discard();
+    let mut waiters = vec![w.waiter(&pool).await, w.waiter(&pool).await];
+    w.until(|| pool.status().connecting == 2).await;
+    pool.resize(2);
+    assert_eq!(pool.status().size, 3);
+    waiters.push(w.waiter(&pool).await);
+    assert!(pool.acquire().await.unwrap_err().is_queue_full());
+    gate.open();
+    closing.open();
     for waiter in waiters {
         drop(waiter.await.unwrap());
     }

@@ -1,18 +1,16 @@
 //! One pool for each key, under a common limit.
 
 mod drawn;
+mod entering;
 mod sharing;
-
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use futures_lite::future::{or, poll_once};
 use watertight::{
-    AcquireError, Backoff, BoxFuture, BuildError, CheckPolicy, ConnectPolicy, KeyedPool, Phase,
-    PooledConnection, Spawner, Timer,
+    AcquireError, Backoff, BuildError, CheckPolicy, ConnectPolicy, KeyedPool, Phase,
+    PooledConnection,
 };
 
-use crate::support::{At, Gate, Scripted, Virtual, World, err, hang, join, laws, ok};
+use crate::support::{At, Gate, Scripted, World, err, hang, join, laws, ok};
 
 laws! {
     every_mode:
@@ -34,7 +32,6 @@ laws! {
     virtual_only:
         cancelled_waiter_leaves_no_key_behind,
         dead_key_is_tried_again_when_it_is_due,
-        key_that_loses_its_last_connection_just_then_is_kept,
         lost_tasks_lose_no_place,
         keys_outlive_their_runtime;
 }
@@ -364,49 +361,6 @@ async fn dead_key_is_tried_again_when_it_is_due(w: World) {
     pool.connects(1).forget();
     drop(waiter.await.unwrap());
     watch.assert_at(4000);
-}
-
-/// The virtual clock, but the next time that somebody reads it something happens.
-#[derive(Clone)]
-struct Meddling {
-    clock: Virtual,
-    trick: Arc<Mutex<Option<Trick>>>,
-}
-
-type Trick = Box<dyn FnOnce() + Send>;
-
-impl Spawner for Meddling {
-    fn spawn(&self, task: BoxFuture<()>) {
-        self.clock.spawn(task);
-    }
-}
-
-impl Timer for Meddling {
-    fn now(&self) -> Instant {
-        let trick = self.trick.lock().unwrap().take();
-        trick.into_iter().for_each(|trick| trick());
-        self.clock.now()
-    }
-
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        self.clock.sleep_until(at)
-    }
-}
-
-/// Law 197: between the moment that somebody asks for the key and the moment that he waits for it.
-async fn key_that_loses_its_last_connection_just_then_is_kept(w: World) {
-    let runtime = Meddling {
-        clock: w.virtual_time().unwrap().clone(),
-        trick: Arc::default(),
-    };
-    let theirs = runtime.clone();
-    let pool = w.keyed_pool(|b| b.each(|b| b.runtime(theirs)));
-    let held = pool.acquire(1).await.unwrap();
-    *runtime.trick.lock().unwrap() = Some(Box::new(|| drop(held.detach())));
-    let watch = w.stopwatch();
-    drop(pool.acquire(1).await.unwrap());
-    watch.assert_at(0);
-    assert!(runtime.trick.lock().unwrap().is_none(), "it has happened");
 }
 
 /// Guarantee 11: the runtime loses every task.
