@@ -9,6 +9,19 @@ use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
 use crate::shared::reach;
+use crate::sync_pool::SyncPool;
+
+macro_rules! changes {
+    ($option:ident) => {
+        concat!(
+            "Changes [`",
+            stringify!($option),
+            "`](crate::Builder::",
+            stringify!($option),
+            "):"
+        )
+    };
+}
 
 macro_rules! setters {
     ($($(#[$doc:meta])* $set:ident $option:ident: $type:ty;)*) => {
@@ -18,14 +31,33 @@ macro_rules! setters {
         /// [`BuildError`] for the same reasons; the pool is left as it was then.
         impl<M: Manager> Pool<M> {
             $(
+                #[doc = changes!($option)]
                 $(#[$doc])*
                 ///
                 /// # Errors
                 ///
                 /// A [`BuildError`] if the setting makes no sense.
-                pub fn $set(&self, value: impl Into<$type>) -> Result<(), BuildError> {
+                pub fn $set(&self, value: $type) -> Result<(), BuildError> {
                     let value = value.into();
                     self.reconfigure(|config| config.$option = value)
+                }
+            )*
+        }
+
+        /// # Changing settings while the pool runs
+        ///
+        /// Each does what the [`Builder`](crate::Builder)'s method of that name does, and is a
+        /// [`BuildError`] for the same reasons; the pool is left as it was then.
+        impl<M: Manager> SyncPool<M> {
+            $(
+                #[doc = changes!($option)]
+                $(#[$doc])*
+                ///
+                /// # Errors
+                ///
+                /// A [`BuildError`] if the setting makes no sense.
+                pub fn $set(&self, value: $type) -> Result<(), BuildError> {
+                    self.as_async().$set(value)
                 }
             )*
         }
@@ -33,30 +65,30 @@ macro_rules! setters {
 }
 
 setters! {
-    /// For those who acquire from now on: who waits keeps the deadline that he has.
-    set_acquire_timeout acquire_timeout: Option<Duration>;
-    /// For attempts that begin from now on.
-    set_connect_timeout connect_timeout: Option<Duration>;
-    /// For checks that begin from now on.
-    set_check_timeout check_timeout: Option<Duration>;
-    /// For recyclings that begin from now on.
-    set_recycle_timeout recycle_timeout: Option<Duration>;
-    /// For closes that begin from now on.
-    set_close_timeout close_timeout: Option<Duration>;
-    /// For all that are idle, at once.
-    set_idle_timeout idle_timeout: Option<Duration>;
-    /// For all that are idle, at once.
-    set_keepalive keepalive: Option<Duration>;
-    /// For connections that are made from now on: those that are there have had theirs drawn.
-    set_max_lifetime max_lifetime: Option<Duration>;
-    /// More are made at once; fewer are kept as the others age, none is closed for that.
+    /// for those who acquire from now on: who waits keeps the deadline that he has.
+    set_acquire_timeout acquire_timeout: impl Into<Option<Duration>>;
+    /// for attempts that begin from now on.
+    set_connect_timeout connect_timeout: impl Into<Option<Duration>>;
+    /// for checks that begin from now on.
+    set_check_timeout check_timeout: impl Into<Option<Duration>>;
+    /// for recyclings that begin from now on.
+    set_recycle_timeout recycle_timeout: impl Into<Option<Duration>>;
+    /// for closes that begin from now on.
+    set_close_timeout close_timeout: impl Into<Option<Duration>>;
+    /// for all that are idle, at once.
+    set_idle_timeout idle_timeout: impl Into<Option<Duration>>;
+    /// for all that are idle, at once.
+    set_keepalive keepalive: impl Into<Option<Duration>>;
+    /// for connections that are made from now on: those that are there have had theirs drawn.
+    set_max_lifetime max_lifetime: impl Into<Option<Duration>>;
+    /// more are made at once; fewer are kept as the others age, none is closed for that.
     set_min_idle min_idle: usize;
-    /// For connections that come back from now on.
-    set_max_idle max_idle: Option<usize>;
-    /// For those who acquire from now on.
-    set_max_waiters max_waiters: Option<usize>;
-    /// For loans that begin from now on.
-    set_leak_threshold leak_threshold: Option<Duration>;
+    /// for connections that come back from now on.
+    set_max_idle max_idle: impl Into<Option<usize>>;
+    /// for those who acquire from now on.
+    set_max_waiters max_waiters: impl Into<Option<usize>>;
+    /// for loans that begin from now on.
+    set_leak_threshold leak_threshold: impl Into<Option<Duration>>;
 }
 
 impl<M: Manager> Pool<M> {

@@ -10,7 +10,8 @@ laws! {
     every_mode:
         new_default_time_out_holds_for_later_callers_only,
         raised_min_idle_fills_and_lowered_closes_nothing,
-        bad_setting_leaves_the_pool_as_it_was;
+        bad_setting_leaves_the_pool_as_it_was,
+        threads_have_the_same_setters;
     virtual_only:
         new_idle_timeout_holds_for_all_that_are_idle,
         new_limits_hold_for_what_begins_later,
@@ -37,14 +38,14 @@ async fn new_default_time_out_holds_for_later_callers_only(w: World) {
 /// Law 139.
 async fn raised_min_idle_fills_and_lowered_closes_nothing(w: World) {
     let pool = w.pool(|b| b.max_size(5));
-    pool.set_min_idle(3usize).unwrap();
+    pool.set_min_idle(3).unwrap();
     w.until(|| pool.status().idle == 3).await;
-    pool.set_min_idle(1usize).unwrap();
+    pool.set_min_idle(1).unwrap();
     w.settle().await;
     assert_eq!(pool.status().idle, 3);
     assert_eq!(pool.statistics().closes.total(), 0);
     // More than there are places means all of them.
-    pool.set_min_idle(9usize).unwrap();
+    pool.set_min_idle(9).unwrap();
     w.until(|| pool.status().idle == 5).await;
 }
 
@@ -56,11 +57,31 @@ async fn bad_setting_leaves_the_pool_as_it_was(w: World) {
     assert_eq!(zero, Err(BuildError::Zero { option }));
     let (min_idle, max_idle) = (2, 1);
     let above = BuildError::MinIdleAboveMaxIdle { min_idle, max_idle };
-    assert_eq!(pool.set_min_idle(2usize), Err(above));
+    assert_eq!(pool.set_min_idle(2), Err(above));
     let _held = pool.acquire_many(2).await;
     let watch = w.stopwatch();
     assert!(pool.acquire().await.unwrap_err().is_timed_out());
     watch.assert_at(1000);
+}
+
+/// Laws 13, 41, 139 and 148, through the other face.
+async fn threads_have_the_same_setters(w: World) {
+    let pool = w.pool(|b| b.max_size(2));
+    let threads = pool.sync();
+    threads.set_min_idle(1).unwrap();
+    w.until(|| pool.status().idle == 1).await;
+    threads.set_min_idle(0).unwrap();
+    let held = pool.acquire_many(2).await;
+    threads.set_acquire_timeout(w.ms(100)).unwrap();
+    let watch = w.stopwatch();
+    assert!(pool.acquire().await.unwrap_err().is_timed_out());
+    watch.assert_at(100);
+    threads.set_max_waiters(0).unwrap();
+    assert!(pool.acquire().await.unwrap_err().is_queue_full());
+    let option = "keepalive";
+    let zero = threads.set_keepalive(Duration::ZERO);
+    assert_eq!(zero, Err(BuildError::Zero { option }));
+    drop(held);
 }
 
 /// Law 83, with another time.
