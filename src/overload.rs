@@ -9,6 +9,12 @@
 //! twice the target are turned away before somebody is served. What comes free while nobody waits ends
 //! it. If nothing comes free, a timer decides in its place.
 //!
+//! Where the last to come is served first in a slow interval, and those before it are turned away, the
+//! first in the queue may be young however many come. There, a short wait ends it only if nobody has
+//! been turned away for a quarter of an interval. (Otherwise, with a third more work than can be done,
+//! the pool is taken for recovered every few intervals, and waits grow to most of a second again:
+//! `examples/overload` measures it.)
+//!
 //! Plain data, like the rest of the state. Nothing here runs for as long as nobody waits.
 
 use std::time::Duration;
@@ -44,6 +50,10 @@ pub(crate) struct Overload {
     seen: Moment,
     /// How many connections had been given back when somebody was last served.
     turn: u64,
+    /// A connection has become idle.
+    idle: bool,
+    /// Until then a short wait is no sign that less work comes, for some were turned away.
+    misled_until: Moment,
 }
 
 impl Overload {
@@ -57,6 +67,8 @@ impl Overload {
             tick: end,
             seen: Moment::START,
             turn: 0,
+            idle: false,
+            misled_until: Moment::START,
         }
     }
 
@@ -81,22 +93,36 @@ impl Overload {
         false
     }
 
-    /// Somebody was served, after so many returns.
-    pub(crate) fn served(&mut self, waited: Duration, turn: u64) {
-        self.delay = self.delay.min(waited);
+    /// Somebody was served, after so many returns, when the first in the queue had waited for this
+    /// long.
+    pub(crate) fn served(&mut self, waited: Duration, turn: u64, now: Moment) {
         self.turn = turn;
+        self.saw(waited, now);
     }
 
-    /// A connection has come free while nobody waits.
+    /// A connection has come free while nobody waits. What follows from that, follows when somebody
+    /// waits again.
     pub(crate) fn is_idle(&mut self) {
-        self.delay = Duration::ZERO;
+        self.idle = true;
+    }
+
+    /// So short a wait is enough at present.
+    fn saw(&mut self, wait: Duration, now: Moment) {
+        if now >= self.misled_until {
+            self.delay = self.delay.min(wait);
+        }
+    }
+
+    /// Somebody was turned away where the last to come is served first.
+    pub(crate) fn turned_away(&mut self, now: Moment) {
+        self.misled_until = now.after(self.rule.interval / 4);
     }
 
     /// Somebody joins the queue as its first. Returns when the timer goes off.
     pub(crate) fn joined(&mut self, now: Moment, turn: u64) -> Moment {
-        if turn != self.turn {
+        if std::mem::take(&mut self.idle) || turn != self.turn {
             // Something was given back since, and nobody waited for it.
-            self.is_idle();
+            self.saw(Duration::ZERO, now);
         }
         self.skip_to(now);
         self.tick
@@ -140,6 +166,35 @@ impl Overload {
             let behind = now.elapsed_since(self.tick).as_nanos() / self.rule.interval.as_nanos();
             let steps = u32::try_from(behind + 1).unwrap_or(u32::MAX);
             self.tick = self.tick.after(self.rule.interval.saturating_mul(steps));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Moment {
+        Moment::START.after(Duration::from_millis(milliseconds))
+    }
+
+    /// A recycled connection, say: it was given back before somebody else was last served.
+    #[test]
+    fn connection_that_becomes_idle_ends_the_overload() {
+        for idle in [false, true] {
+            let mut overload = Overload::new(ControlledDelay {
+                target: Duration::from_millis(50),
+                interval: Duration::from_millis(1000),
+            });
+            overload.joined(at(900), 1);
+            overload.comes_free(at(1000));
+            overload.served(Duration::from_millis(100), 2, at(1000));
+            if idle {
+                overload.is_idle();
+            }
+            overload.joined(at(1500), 2);
+            overload.comes_free(at(2000));
+            assert_eq!(overload.is_slow(), !idle);
         }
     }
 }

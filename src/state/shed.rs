@@ -26,7 +26,7 @@ impl<C, E> State<C, E> {
             false => self.waiters.pop(),
         };
         match first {
-            Some(since) => overload.served(now.elapsed_since(since), self.next_turn),
+            Some(since) => overload.served(now.elapsed_since(since), self.next_turn, now),
             None => overload.is_idle(),
         }
         key
@@ -36,6 +36,7 @@ impl<C, E> State<C, E> {
     /// too long.
     fn turn_away(&mut self, sheds: bool, phase: Phase, now: Moment, fx: &mut Effects<C, E>) {
         let patience = self.overload.as_ref().map(|overload| overload.patience());
+        let lifo = self.config.queue_order == QueueOrder::AdaptiveLifo;
         while let Some(first) = self.waiters.first() {
             let (since, late) = (first.since, first.deadline <= now);
             let waited = now.elapsed_since(since);
@@ -49,6 +50,9 @@ impl<C, E> State<C, E> {
             if late {
                 self.tell_late(key, phase, since, now, fx);
                 continue;
+            }
+            if let Some(overload) = self.overload.as_mut().filter(|_| lifo) {
+                overload.turned_away(now);
             }
             self.statistics.rejections.count(Rejection::Shed);
             let waker = self.waiters.resolve(key, Outcome::Shed { waited });

@@ -14,6 +14,7 @@ mod keepalive;
 mod keyed;
 mod leaks;
 mod lifetime;
+mod load;
 mod lost_tasks;
 mod numbers;
 mod overload;

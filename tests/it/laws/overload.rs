@@ -104,6 +104,14 @@ async fn nobody_waits_if_nobody_may(w: World) {
     drop(waiter.await.unwrap());
 }
 
+/// So many connections, a target of 50 ms, and this interval.
+fn controlled(w: &World, max_size: usize, interval: u64) -> LawPool {
+    w.pool(|b| {
+        b.max_size(max_size)
+            .controlled_delay(w.ms(50), w.ms(interval))
+    })
+}
+
 /// How it ended for those who came at a steady rate.
 #[derive(Clone)]
 struct Arrivals {
@@ -177,7 +185,7 @@ impl Arrivals {
 
 /// Law 149.
 async fn short_waits_turn_nobody_away(w: World) {
-    let pool = w.pool(|b| b.max_size(2).controlled_delay(w.ms(50), w.ms(500)));
+    let pool = controlled(&w, 2, 500);
     let arrivals = Arrivals::new(&w);
     // Two at a time come for one that is free, so that every other waits, but not for long.
     for _ in 0..400 {
@@ -191,7 +199,7 @@ async fn short_waits_turn_nobody_away(w: World) {
 
 /// Law 150.
 async fn first_of_an_interval_is_served_whatever_its_wait(w: World) {
-    let pool = w.pool(|b| b.max_size(1).controlled_delay(w.ms(50), w.ms(1000)));
+    let pool = controlled(&w, 1, 1000);
     let arrivals = Arrivals::new(&w);
     arrivals.steady(&w, &pool, 5, 10, 20_000).await;
     let all = arrivals.all();
@@ -208,7 +216,7 @@ async fn first_of_an_interval_is_served_whatever_its_wait(w: World) {
 
 /// Law 151.
 async fn one_short_wait_ends_the_turning_away(w: World) {
-    let pool = w.pool(|b| b.max_size(1).controlled_delay(w.ms(50), w.ms(1000)));
+    let pool = controlled(&w, 1, 1000);
     let arrivals = Arrivals::new(&w);
     arrivals.steady(&w, &pool, 5, 10, 6_000).await;
     let sheds = arrivals.shed().len();
@@ -227,7 +235,7 @@ async fn one_short_wait_ends_the_turning_away(w: World) {
 
 /// Law 152.
 async fn steady_overload_has_short_waits_and_full_goodput(w: World) {
-    let pool = w.pool(|b| b.max_size(1).controlled_delay(w.ms(50), w.ms(2000)));
+    let pool = controlled(&w, 1, 2000);
     drop(pool.acquire().await.unwrap());
     let arrivals = Arrivals::new(&w);
     arrivals.steady(&w, &pool, 5, 10, 30_000).await;
@@ -244,11 +252,7 @@ async fn steady_overload_has_short_waits_and_full_goodput(w: World) {
 
 /// Law 153.
 async fn stall_turns_waiters_away_after_two_to_three_intervals(w: World) {
-    let pool = w.pool(|b| {
-        b.max_size(1)
-            .acquire_timeout(None)
-            .controlled_delay(w.ms(50), w.ms(1000))
-    });
+    let pool = controlled(&w, 1, 1000);
     let held = pool.acquire().await.unwrap();
     let arrivals = Arrivals::new(&w);
     w.sleep(10).await;
@@ -268,7 +272,7 @@ async fn stall_turns_waiters_away_after_two_to_three_intervals(w: World) {
 
 /// Law 154.
 async fn burst_that_drains_loses_nobody(w: World) {
-    let pool = w.pool(|b| b.max_size(10).controlled_delay(w.ms(50), w.ms(2000)));
+    let pool = controlled(&w, 10, 2000);
     let arrivals = Arrivals::new(&w);
     for _ in 0..3 {
         let burst = (0..1000).map(|_| arrivals.one(&w, &pool, 10));
@@ -340,11 +344,7 @@ async fn last_to_come_is_first_served_while_overloaded(w: World) {
 
 /// Laws 141 and 154.
 async fn pause_is_no_overload(w: World) {
-    let pool = w.pool(|b| {
-        b.max_size(1)
-            .acquire_timeout(None)
-            .controlled_delay(w.ms(50), w.ms(1000))
-    });
+    let pool = controlled(&w, 1, 1000);
     drop(pool.acquire().await.unwrap());
     let arrivals = Arrivals::new(&w);
     pool.pause().await;
@@ -371,7 +371,7 @@ async fn idle_pool_with_a_controlled_delay_sets_no_timer(w: World) {
 
 /// Law 151: an idle connection says that nobody had to wait.
 async fn quiet_time_ends_an_overload(w: World) {
-    let pool = w.pool(|b| b.max_size(1).controlled_delay(w.ms(50), w.ms(1000)));
+    let pool = controlled(&w, 1, 1000);
     let arrivals = Arrivals::new(&w);
     arrivals.steady(&w, &pool, 5, 10, 6_000).await;
     w.sleep(60_000).await;
