@@ -90,7 +90,12 @@ impl<M: Manager, P> Builder<M, P> {
     /// are turned away after two to three intervals.
     ///
     /// Without this, everybody waits for as long as his deadline allows when the pool is overloaded,
-    /// and the work that is done is for those who are about to give up.
+    /// and the work that is done is for those who are about to give up. Measured with twice as many
+    /// clients as can be served, each patient for a second: 11 % of the possible answers came in time
+    /// without it; with 50 milliseconds and 2 seconds all did, after waits of 107 milliseconds at most,
+    /// and with [`AdaptiveLifo`](crate::QueueOrder::AdaptiveLifo) half of them after less than one. (The
+    /// start is not counted: it takes the pool two intervals to know.) `cargo run --release --example
+    /// overload --features test-util` measures it again.
     ///
     /// The rule is that of Elixir's `db_connection`, which goes back to the CoDel of Nichols and
     /// Jacobson ("Controlling Queue Delay", ACM Queue, 2012).
