@@ -1,5 +1,5 @@
 //! The gateway on smol: the same pool of stdio servers as in the example `gateway`, behind hyper.
-//! It serves `POST /mcp`, `GET /test` and `GET /status`, and takes the same options.
+//! It serves `POST /mcp`, `GET /test`, `GET /status` and the operator, and takes the same options.
 //!
 //! ```text
 //! cargo run --release --example gateway_smol --features smol
@@ -58,8 +58,15 @@ async fn run(options: &Options) -> Outcome {
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let admin = match options.admin {
+        Some(address) => {
+            let bound = TcpListener::bind(address).await;
+            Some(bound.map_err(|error| format!("cannot listen on {address}: {error}"))?)
+        }
+        None => None,
+    };
     let gateway = Arc::new(Gateway::new(options, options.command_line()?, |pool| pool)?);
-    let outcome = serve(listener, &gateway, options, signals).await;
+    let outcome = serve(listener, admin, &gateway, options, signals).await;
     gateway.close().await;
     outcome
 }
@@ -67,6 +74,7 @@ async fn run(options: &Options) -> Outcome {
 /// Serves until the first signal, and lets requests finish until the second or the time-out.
 async fn serve(
     listener: TcpListener,
+    admin: Option<TcpListener>,
     gateway: &Arc<Gateway<Server>>,
     options: &Options,
     mut signals: Signals,
@@ -77,13 +85,25 @@ async fn serve(
         return Ok(());
     };
     warm?;
+    if let Some(admin) = &admin {
+        println!("administration on http://{}", admin.local_addr()?);
+    }
     println!("listening on http://{}", listener.local_addr()?);
 
     // Nothing is ever sent through these: each tells by its closing. Dropping `stop` ends the
     // connections; `drained` has ended when the last of them has dropped its `busy`.
     let (stop, stopped) = async_channel::bounded(1);
     let (busy, drained) = async_channel::bounded(1);
-    or(accept(listener, gateway, stopped, busy), next(&mut signals)).await;
+    let serving = accept(listener, Door::Clients, gateway, stopped.clone(), busy);
+    // Nobody waits for an operator who waits himself.
+    let (unminded, _) = async_channel::bounded(1);
+    let administering = async {
+        match admin {
+            Some(admin) => accept(admin, Door::Operator, gateway, stopped, unminded).await,
+            None => std::future::pending().await,
+        }
+    };
+    or(or(serving, administering), next(&mut signals)).await;
     drop(stop);
     eprintln!("ending; once more to hurry");
 
@@ -107,8 +127,16 @@ async fn next<T>(signals: &mut Signals) -> Option<T> {
     None
 }
 
+/// Which address somebody came to.
+#[derive(Clone, Copy)]
+enum Door {
+    Clients,
+    Operator,
+}
+
 async fn accept(
     listener: TcpListener,
+    door: Door,
     gateway: &Arc<Gateway<Server>>,
     stopped: Receiver<()>,
     busy: Sender<()>,
@@ -118,7 +146,7 @@ async fn accept(
             Ok((stream, _)) => {
                 let (gateway, stopped, busy) = (gateway.clone(), stopped.clone(), busy.clone());
                 smol::spawn(async move {
-                    converse(stream, &gateway, &stopped).await;
+                    converse(stream, door, &gateway, &stopped).await;
                     drop(busy);
                 })
                 .detach();
@@ -133,9 +161,17 @@ async fn accept(
 }
 
 /// Serves one client until it leaves, or until the answer that it waits for when all stops.
-async fn converse(stream: TcpStream, gateway: &Arc<Gateway<Server>>, stopped: &Receiver<()>) {
-    let service = service_fn(|request| async {
-        let reply = route(request, gateway).await;
+async fn converse(
+    stream: TcpStream,
+    door: Door,
+    gateway: &Arc<Gateway<Server>>,
+    stopped: &Receiver<()>,
+) {
+    let service = service_fn(|request| async move {
+        let reply = match door {
+            Door::Clients => route(request, gateway).await,
+            Door::Operator => operate(&request, gateway).await,
+        };
         Ok::<_, Infallible>(to_response(reply))
     });
     let mut connection = pin!(
@@ -162,6 +198,16 @@ async fn route(request: Request<Incoming>, gateway: &Gateway<Server>) -> Reply {
         (&Method::GET, "/status") => gateway.status(),
         (_, "/mcp" | "/test" | "/status") => Reply::empty(405),
         _ => Reply::empty(404),
+    }
+}
+
+async fn operate(request: &Request<Incoming>, gateway: &Gateway<Server>) -> Reply {
+    let origin = request.headers().get(header::ORIGIN);
+    let origin = origin.map(HeaderValue::as_bytes);
+    match request.uri().path().strip_prefix("/admin/") {
+        Some(_) if request.method() != Method::POST => Reply::empty(405),
+        Some(action) => gateway.operate(origin, action).await,
+        None => Reply::empty(404),
     }
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Smoke test of the gateways through curl: 10,000 requests from 64 clients at a time, bad input,
-# a server killed under load, the pool exhausted, Ctrl-C. Prints what it checks; exits with 1 if
+# a server killed under load, the pool exhausted, paused and reset, Ctrl-C. Prints what it checks; exits with 1 if
 # anything is wrong.
 #
 #   tests/gateway_smoke.sh            # builds both gateways first
@@ -239,6 +239,51 @@ check_missing() {
     grep -q 'could not start "./no-such-server"' "$work/err" || bad "unclear: $(cat "$work/err")"
 }
 
+# operate ACTION [CURL OPTIONS...]: prints the HTTP status; the answer is in $work/body
+operate() {
+    local action=$1
+    shift
+    curl -sS -m 20 -o "$work/body" -w '%{http_code}' -X POST "$@" "$admin/admin/$action"
+}
+
+check_admin() {
+    local code client waiting old
+    "$TARGET/$1" --listen 127.0.0.1:0 --admin 0.0.0.0:0 >"$work/out" 2>"$work/err"
+    code=$?
+    expect 'an administration that others can reach: exit code 2' 2 "$code"
+    start "$1" --max 2 --admin 127.0.0.1:0
+    admin=$(sed -n 's/^administration on //p' "$work/out")
+    expect 'clients cannot operate' 404 \
+        "$(curl -sS -m 10 -o /dev/null -w '%{http_code}' -X POST "$url/admin/pause")"
+    expect 'nor can a page from elsewhere' 403 "$(operate pause -H 'Origin: http://example.com')"
+
+    printf '%s' "$(tool late 700)" |
+        curl -sS -m 20 -o /dev/null -w '%{http_code}' --data-binary @- "$url/mcp" >"$work/last" &
+    client=$!
+    busy() { [ "$(field in_use)" -eq 1 ]; }
+    eventually busy || bad 'the request is not in progress'
+    expect 'pause' 200 "$(operate pause)"
+    expect '... waits for the request in progress' 1 "$(grep -c '"in_use":0.*"paused":true' "$work/body")"
+    wait "$client"
+    expect '... which is answered' 200 "$(cat "$work/last")"
+    curl -sS -m 10 -o /dev/null -w '%{http_code}' "$url/test" >"$work/last" &
+    waiting=$!
+    queued() { [ "$(field waiting)" -eq 1 ]; }
+    if eventually queued; then ok '... those who come wait'; else bad 'nobody waits'; fi
+    expect 'resume' 200 "$(operate resume)"
+    wait "$waiting"
+    expect '... they are answered' 200 "$(cat "$work/last")"
+
+    old=$(real_children)
+    expect 'reset' 200 "$(operate reset)"
+    for pid in $old; do
+        eventually gone "$pid" || bad "server $pid is left after the reset"
+    done
+    ok "... ends the $(echo "$old" | wc -w) servers that there were"
+    expect '... the next request is answered' 200 "$(post "$(tool echo)")"
+    check_end TERM
+}
+
 # smoke NAME REQUESTS
 smoke() {
     echo "$1"
@@ -252,6 +297,7 @@ smoke() {
     check_kill_under_load "$2"
     check_end INT
     check_exhausted "$1"
+    check_admin "$1"
 }
 
 cargo build --release --features tokio,smol,metrics --example gateway --example gateway_smol || exit 1

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -27,6 +27,22 @@ pub(crate) fn router(gateway: Gateway, exporter: PrometheusHandle) -> Router {
         .route("/status", get(status))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(gateway)
+}
+
+/// The routes for the operator, on an address of their own.
+pub(crate) fn admin(gateway: Gateway) -> Router {
+    Router::new()
+        .route("/admin/{action}", post(operate))
+        .with_state(gateway)
+}
+
+async fn operate(
+    State(gateway): State<Gateway>,
+    Path(action): Path<String>,
+    headers: HeaderMap,
+) -> Reply {
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.as_bytes());
+    gateway.operate(origin, &action).await
 }
 
 async fn mcp(
@@ -69,3 +85,6 @@ impl IntoResponse for Reply {
         response
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

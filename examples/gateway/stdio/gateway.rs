@@ -24,8 +24,8 @@ const REAPING: Duration = Duration::from_secs(1);
 
 /// A pool of servers with a request's life around it.
 pub(crate) struct Gateway<P: Process> {
-    pool: Pool<Servers<P>>,
-    request_timeout: Duration,
+    pub(super) pool: Pool<Servers<P>>,
+    pub(super) request_timeout: Duration,
 }
 
 impl<P: Process> Gateway<P> {
@@ -158,7 +158,7 @@ impl<P: Process> Gateway<P> {
 
 /// True for the origin of a page that was served by this machine. Browsers name the origin of a
 /// page with what it sends; anything else on the web has no business with local servers.
-fn is_local(origin: &[u8]) -> bool {
+pub(super) fn is_local(origin: &[u8]) -> bool {
     let Some((_, host)) = std::str::from_utf8(origin)
         .ok()
         .and_then(|origin| origin.split_once("://"))
@@ -173,7 +173,7 @@ fn is_local(origin: &[u8]) -> bool {
     name == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-fn status_json(status: &Status) -> Value {
+pub(super) fn status_json(status: &Status) -> Value {
     json!({
         "max_size": status.max_size,
         "size": status.size,
@@ -185,6 +185,7 @@ fn status_json(status: &Status) -> Value {
         "closing": status.closing,
         "waiting": status.waiting,
         "oldest_waiter_seconds": status.oldest_waiter.map(|age| age.as_secs_f64()),
+        "paused": status.paused,
         "closed": status.closed,
     })
 }

@@ -2,6 +2,7 @@
 //! Model Context Protocol do. Nothing here knows which async runtime or HTTP library it serves:
 //! `gateway` puts it on tokio and axum, `gateway_smol` on smol and hyper.
 
+mod admin;
 mod demo_server;
 mod fault;
 mod gateway;

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -17,6 +18,11 @@ pub(crate) struct Options {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub(crate) listen: String,
+
+    /// Address for the operator, to POST /admin/pause, /admin/resume and /admin/reset to. Must be one
+    /// that only this machine can reach, such as 127.0.0.1:0; there is none unless this is given
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    pub(crate) admin: Option<SocketAddr>,
 
     /// The most servers to run at a time
     #[arg(long, default_value_t = 4, value_name = "N")]
@@ -69,5 +75,39 @@ impl Options {
                 arguments: vec!["--stdio-server".into()],
             },
         })
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "no address and port".to_owned())?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err("other machines can reach that address".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_let_administer() {
+        let admin = |address| {
+            let options = Options::try_parse_from(["gateway", "--admin", address]);
+            options.map(|options| options.admin)
+        };
+        for address in ["127.0.0.1:0", "127.0.0.7:8081", "[::1]:0"] {
+            assert_eq!(admin(address).unwrap(), address.parse().ok());
+        }
+        for address in [
+            "0.0.0.0:0",
+            "[::]:8081",
+            "192.0.2.1:8081",
+            "127.0.0.1",
+            "host:1",
+        ] {
+            assert!(admin(address).is_err(), "{address}");
+        }
+        assert_eq!(Options::parse_from(["gateway"]).admin, None);
     }
 }
