@@ -42,8 +42,7 @@ impl Moment {
     }
 
     pub(crate) fn after(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Moment(self.0.saturating_add(nanos))
+        Moment(self.0.saturating_add(nanos(duration)))
     }
 
     /// After a duration, or never.
@@ -56,9 +55,14 @@ impl Moment {
     }
 
     fn before(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Moment(self.0.saturating_sub(nanos))
+        Moment(self.0.saturating_sub(nanos(duration)))
     }
+}
+
+/// As nanoseconds, or as many as there can be.
+fn nanos(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(duration.subsec_nanos().into())
 }
 
 /// What the keeper extends at each of its ticks; far more than can be spent in one.

@@ -1,10 +1,10 @@
 //! Panics: whatever panics on the user's side costs a connection at most, never a place, and
 //! poisons nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
-use watertight::{CheckPolicy, Condition, Observer, event};
+use watertight::{CheckPolicy, Condition, Loan, Observer, PausePolicy, Pool, event};
 
 use crate::support::{LawPool, World, laws, panics};
 
@@ -111,49 +111,85 @@ async fn panicking_predicate_costs_one_connection(w: World) {
     assert_whole(&pool).await;
 }
 
-struct Panicking(Arc<AtomicUsize>);
+/// Panics at everything that it hears.
+#[derive(Clone, Default)]
+struct Panicking(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Panicking {
-    fn panic(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+    fn panic(&self, at: &'static str) {
+        self.0.lock().unwrap().insert(at);
         std::panic::resume_unwind(Box::new("the observer panics"));
     }
 }
 
-impl Observer for Panicking {
-    fn connected(&self, _: &event::Connected) {
-        self.panic();
-    }
-    fn connect_failed(&self, _: &event::ConnectFailed<'_>) {
-        self.panic();
-    }
-    fn acquired(&self, _: &event::Acquired) {
-        self.panic();
-    }
-    fn returned(&self, _: &event::Returned) {
-        self.panic();
-    }
-    fn timed_out(&self, _: &event::TimedOut) {
-        self.panic();
-    }
-    fn closed(&self, _: &event::Closed) {
-        self.panic();
-    }
+macro_rules! panic_at {
+    ($($event:ident($($type:ty)?),)*) => {
+        const EVENTS: &[&str] = &[$(stringify!($event)),*];
+
+        impl Observer for Panicking {
+            $(
+                fn $event(&self $(, _: $type)?) {
+                    self.panic(stringify!($event));
+                }
+            )*
+        }
+    };
+}
+
+panic_at! {
+    configured(&event::Configured),
+    connecting(),
+    connected(&event::Connected),
+    connect_failed(&event::ConnectFailed<'_>),
+    adopted(&event::Adopted),
+    checked(&event::Checked),
+    recycled(&event::Recycled),
+    wait_began(),
+    wait_ended(&event::WaitEnded),
+    acquired(&event::Acquired),
+    returned(&event::Returned),
+    leaked(&Loan),
+    leak_returned(&Loan),
+    timed_out(&event::TimedOut),
+    rejected(&event::Rejected),
+    closed(&event::Closed),
+    paused(),
+    resumed(),
+    reset(),
+    closing(),
 }
 
 /// Guarantee 7.
 async fn panicking_observer_changes_nothing(w: World) {
-    let panics = Arc::new(AtomicUsize::new(0));
+    let observer = Panicking::default();
     w.connects().next([crate::support::err()]);
-    let pool = w.pool(|b| b.max_size(1).observer(Panicking(Arc::clone(&panics))));
-    let conn = pool.acquire().await.unwrap();
+    let pool = w.pool(|b| {
+        let b = b.max_size(1).check_policy(CheckPolicy::Always);
+        b.leak_threshold(w.ms(40))
+            .pause_policy(PausePolicy::FailFast)
+            .observer(observer.clone())
+    });
+    let mut conn = pool.acquire().await.unwrap();
     let late = pool.acquire_timeout(w.ms(50)).await.unwrap_err();
     assert!(late.is_timed_out());
-    conn.discard();
+    w.until(|| pool.statistics().leaks == 1).await;
+    conn.condition = Condition::Dirty;
+    pool.release(conn).await;
+    pool.acquire().await.unwrap().discard();
+    assert_whole(&pool).await;
+    pool.retain(|_, _| false);
+    w.until(|| pool.status().size == 0).await;
+    pool.adopt(w.connection_from_elsewhere()).unwrap();
+    let paused = Pool::pause(&pool);
+    assert!(pool.acquire().await.is_err());
+    pool.resume();
+    paused.await;
+    pool.reset();
+    pool.resize(2);
     assert_whole(&pool).await;
     pool.close().await;
-    // Six kinds: refused, connected twice, acquired twice, late, returned twice, closed twice.
-    w.until(|| panics.load(Ordering::SeqCst) == 10).await;
+    let all: BTreeSet<_> = EVENTS.iter().copied().collect();
+    w.until(|| *observer.0.lock().unwrap() == all).await;
 }
 
 /// Guarantee 7. A holder whose task panics gives its place back.
