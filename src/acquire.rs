@@ -61,7 +61,18 @@ pub(crate) fn lent<M: Manager>(
     wait: Option<Wait>,
     site: Site,
 ) -> PooledConnection<M> {
-    let mut conn = PooledConnection::new(Arc::clone(shared), live);
+    let conn = PooledConnection::new(Arc::clone(shared), live);
+    told(shared, conn, wait, site)
+}
+
+/// The guard, once whoever wants to know has been told.
+#[inline]
+fn told<M: Manager>(
+    shared: &Arc<Shared<M>>,
+    mut conn: PooledConnection<M>,
+    wait: Option<Wait>,
+    site: Site,
+) -> PooledConnection<M> {
     if shared.watch.is_on() {
         connection::note_loan(shared, &mut conn, wait, site);
     }
@@ -190,10 +201,20 @@ impl<'a, M: Manager> Acquire<'a, M> {
         let mut waker = Some(cx.waker().clone());
         let mut fx = Effects::new();
         let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
-        let answer = match joined {
-            Join::Served(live) => Some(Ok(lent(shared, live, None, self.site))),
-            Join::Rejected(why) => Some(Err(rejected(shared, why))),
-            Join::Closed => Some(Err(AcquireError::Closed)),
+        match joined {
+            Join::Served(live) => {
+                let conn = PooledConnection::new(Arc::clone(shared), live);
+                shared.carry_out(fx);
+                Some(Ok(told(shared, conn, None, self.site)))
+            }
+            Join::Rejected(why) => {
+                shared.carry_out(fx);
+                Some(Err(rejected(shared, why)))
+            }
+            Join::Closed => {
+                shared.carry_out(fx);
+                Some(Err(AcquireError::Closed))
+            }
             Join::Queued(key) => {
                 self.entry = Some(Entry {
                     key,
@@ -203,12 +224,11 @@ impl<'a, M: Manager> Acquire<'a, M> {
                     driving: Vec::new(),
                     span: shared.audience.tracer.waiting(),
                 });
+                shared.carry_out(fx);
                 shared.tell(|observer| observer.wait_began());
                 None
             }
-        };
-        shared.carry_out(fx);
-        answer
+        }
     }
 
     fn served(&mut self, outcome: Outcome<M::Connection, M::Error>) -> Acquired<M> {

@@ -105,6 +105,14 @@ impl Attempts {
         checks.count()
     }
 
+    /// How many connects can be counted on.
+    pub(crate) fn connects(&self, now: Moment) -> usize {
+        let connects = self
+            .on_time(now)
+            .filter(|other| other.kind == Kind::Connect);
+        connects.count()
+    }
+
     /// Somebody's deadline passed while he counted on the oldest: nobody else should, once it has
     /// had its usual time.
     pub(crate) fn doubt_oldest(&mut self, now: Moment) {

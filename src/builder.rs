@@ -271,7 +271,9 @@ impl<M: Manager, P> Builder<M, P> {
     ///
     /// The report goes to [`Observer::leaked`], with the feature `tracing` also to the log, and is
     /// counted in [`Statistics::leaks`](crate::Statistics::leaks). A second one says so if the
-    /// connection comes back after all. [`Pool::loans`] lists what is lent at the moment.
+    /// connection comes back after all. [`Pool::loans`] lists what is lent at the moment, also while
+    /// a pool that is closing waits for it, which reports nothing any more. A function that acquires
+    /// for others is reported itself, unless it is `#[track_caller]` as well.
     ///
     /// The holder is not disturbed, and there is no limit after which the connection is taken from
     /// him: he has a plain `&mut` to it, and in safe Rust nobody else can get hold of it before he
@@ -281,7 +283,8 @@ impl<M: Manager, P> Builder<M, P> {
     ///
     /// Set it to several times the longest that a connection should be held, where the pool runs
     /// dry and nobody knows why. Every loan is noted down then: it takes the lock four times instead
-    /// of twice, reads the clock twice and allocates. After a loan that was short the pool may wake
+    /// of twice, reads the clock twice and allocates (from then on, even if it is switched off at run
+    /// time). After a loan that was short the pool may wake
     /// up once for nothing, when it would have been too long.
     pub fn leak_threshold(self, threshold: impl Into<Option<Duration>>) -> Self {
         let threshold = threshold.into();

@@ -48,11 +48,18 @@ pub enum ConnectPolicy {
     Retry(Backoff),
     /// The first in the queue gets the error at once, one for every failed attempt.
     FailFast,
-    /// As `Retry` while there is hope. But once an attempt has failed, no other is under way and no
-    /// connection is left, the server counts as down: all who wait get the error, and so does at
-    /// once whoever comes, until the next attempt is due by this schedule. Whoever comes then has
-    /// it made and waits for it; its success ends it all, its failure begins the next delay, which a
-    /// new caller does not cut short. During a [pause](crate::Pool::pause) everybody waits.
+    /// As `Retry` while there is hope, except that a new caller never brings the next attempt
+    /// forward. But once an attempt has failed and no connection is left, and no other attempt is
+    /// under way that is not overdue, the server counts as *down*: all who wait get the error, and so
+    /// does at once whoever comes, until the next attempt is due by this schedule. Whoever comes then
+    /// has it made and waits for it; its success ends it all, its failure begins the next delay.
+    ///
+    /// As long as some connection is left, however long it is held, callers wait for it. Those who
+    /// still wait when the last one goes wait for the next attempt. During a
+    /// [pause](crate::Pool::pause) everybody waits. A caller without patience
+    /// ([`acquire_timeout`](crate::Pool::acquire_timeout) of zero) is told that he is late, with the
+    /// error as the cause. In a [`KeyedPool`](crate::KeyedPool) each key has a circuit of its own,
+    /// and a key whose server is down is remembered for twice the delay.
     ///
     /// Set it where callers have something else to turn to, or should not pile up during an outage.
     /// With `min_idle` the pool finds out by itself that the server is back; without, it is the

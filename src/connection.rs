@@ -53,12 +53,12 @@ impl<M: Manager> PooledConnection<M> {
         if shared.watch.is_on() {
             note_return(&shared, &live);
         }
-        shared.transition(|state, now, fx| state.detached(epoch, now, fx));
         let closed = Closed {
             connection: id,
             reason: CloseReason::Detached,
         };
         shared.tell(|observer| observer.closed(&closed));
+        shared.transition(|state, now, fx| state.detached(epoch, now, fx));
         live.connection
     }
 

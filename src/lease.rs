@@ -116,13 +116,14 @@ impl<M: Manager> Drop for Held<M> {
 impl<M: Manager> Shared<M> {
     #[cold]
     fn give_back(self: Arc<Self>, stage: Stage, tag: Tag, reason: CloseReason, lost: bool) {
-        self.transition(|state, now, fx: &mut Effects<_, _>| {
-            state.given_back(stage, tag.epoch, reason, lost, now, fx);
-        });
+        // Before anybody learns that the last one is gone.
         if !matches!(stage, Stage::Connecting(_)) {
             let connection = tag.id;
             self.tell(|observer| observer.closed(&Closed { connection, reason }));
         }
+        self.transition(|state, now, fx: &mut Effects<_, _>| {
+            state.given_back(stage, tag.epoch, reason, lost, now, fx);
+        });
     }
 }
 

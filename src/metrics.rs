@@ -43,21 +43,21 @@ const LEAKS: &str = "watertight.leaks";
 /// | `db.client.connection.pending_requests` | gauge | |
 /// | `db.client.connection.timeouts` | counter | |
 /// | `db.client.connection.create_time`, `.wait_time`, `.use_time` | histograms, in seconds | |
-/// | `watertight.connection.closes` | counter | `reason`: that of [`CloseReason`] |
-/// | `watertight.connection.create_failures` | counter | `kind`: `failed`, `timed out` or `panicked` |
+/// | `watertight.connection.closes` | counter | `reason`: that of [`CloseReason`], as `check_failed` |
+/// | `watertight.connection.create_failures` | counter | `kind`: `failed`, `timed_out` or `panicked` |
 /// | `watertight.connection.check_failures` | counter | |
-/// | `watertight.rejections` | counter | `reason`: `paused`, `queue full`, `shed` or `circuit broken` |
+/// | `watertight.rejections` | counter | `reason`: that of [`Rejection`], as `queue_full` |
 /// | `watertight.leaks` | counter | |
 ///
 /// Every one of them has the label `db.client.connection.pool.name`, so that pools with different
-/// names share a recorder. Connections that are being checked or recycled count as idle. A caller
-/// that need not wait waits for zero seconds. A pool without a limit to its idle ones reports its
-/// `max_size` as `.idle.max`.
+/// names share a recorder. Connections that are being checked, recycled or closed, or that are on
+/// their way to a caller who has not been polled yet, count as idle. A caller that need not wait waits
+/// for zero seconds. A pool without a limit to its idle ones reports its `max_size` as `.idle.max`.
 ///
-/// Install the recorder before this is made: it is looked up once. The metrics of a pool that was
-/// closed stay at their last values with most recorders, which have no way to take one back; those
-/// that drop what nobody has touched for a while want to be told what is alive, see
-/// [`touch`](PoolMetrics::touch).
+/// Install the recorder before this is made: it is looked up here. It must be one for version 0.24 of
+/// `metrics`. The metrics of a pool that was closed stay at their last values with most recorders,
+/// which have no way to take one back; those that drop what nobody has touched for a while want to be
+/// told what is alive, see [`touch`](PoolMetrics::touch).
 ///
 /// [otel]: https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
 ///
@@ -91,7 +91,7 @@ struct Instruments {
     closes: Vec<(CloseReason, Counter)>,
     failures: [(&'static str, Counter); 3],
     check_failures: Counter,
-    rejections: [(Rejection, Counter); 4],
+    rejections: Vec<(Rejection, Counter)>,
     leaks: Counter,
     /// May be replaced by [`PoolMetrics::touch`].
     times: RwLock<Times>,
@@ -126,21 +126,15 @@ impl PoolMetrics {
         let counter = |name| metrics::counter!(name, vec![label()]);
         let count = |state: &str| metrics::gauge!(COUNT, with(STATE, state.into()));
         let closes = CloseReason::ALL.iter().map(|&reason| {
-            let labels = with("reason", reason.to_string());
+            let labels = with("reason", label_of(&reason));
             (reason, metrics::counter!(CLOSES, labels))
         });
         let failures = ["failed", "timed out", "panicked"].map(|kind| {
-            let labels = with("kind", kind.into());
+            let labels = with("kind", label_of(&kind));
             (kind, metrics::counter!(CONNECT_FAILURES, labels))
         });
-        let rejections = [
-            (Rejection::Paused, "paused"),
-            (Rejection::QueueFull, "queue full"),
-            (Rejection::Shed, "shed"),
-            (Rejection::CircuitBroken, "circuit broken"),
-        ]
-        .map(|(why, reason)| {
-            let labels = with("reason", reason.into());
+        let rejections = Rejection::ALL.iter().map(|&why| {
+            let labels = with("reason", label_of(&why));
             (why, metrics::counter!(REJECTIONS, labels))
         });
         let inner = Instruments {
@@ -154,7 +148,7 @@ impl PoolMetrics {
             closes: closes.collect(),
             failures,
             check_failures: counter(CHECK_FAILURES),
-            rejections,
+            rejections: rejections.collect(),
             leaks: counter(LEAKS),
             times: RwLock::new(Times::of(&pool)),
             pool,
@@ -165,10 +159,11 @@ impl PoolMetrics {
     }
 
     /// Says that the pool is alive, and changes nothing: for recorders that drop what nobody has
-    /// touched for a while, as Prometheus' exporter does with an `idle_timeout`. Call it before each
-    /// scrape, for every pool that is there; those that are closed then disappear, and those that
-    /// merely have nothing to do stay. (Not their histograms, which cannot be touched: they begin
-    /// anew.)
+    /// touched for a while, as Prometheus' exporter does with an `idle_timeout`. Call it for every
+    /// pool that is there, before each scrape or by a timer, but always sooner than the recorder
+    /// forgets: what it has dropped once does not come back. Those that are closed then disappear, and
+    /// those that merely have nothing to do stay. (Not their histograms, which cannot be touched: they
+    /// are registered anew, with the recorder that is installed then.)
     pub fn touch(&self) {
         let Instruments {
             pool,
@@ -209,6 +204,11 @@ impl PoolMetrics {
                 .unwrap_or_else(PoisonError::into_inner),
         );
     }
+}
+
+/// In one word.
+fn label_of(what: &impl fmt::Display) -> String {
+    what.to_string().replace(' ', "_")
 }
 
 fn describe() {

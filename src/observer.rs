@@ -11,109 +11,84 @@ use crate::loan::Loan;
 use crate::primitives::{Arc, contain};
 use crate::trace::Tracer;
 
-/// Is told what happens in a pool. Every method has an empty default.
-///
-/// The pool calls it on whichever thread something happens, without any lock held. It should be
-/// quick: a slow observer slows down the one who is being observed. One that panics changes
-/// nothing; the panic is reported by the panic hook and goes no further.
-///
-/// What happens to one connection is told in this order: connected or adopted, then acquired and
-/// returned for every loan, with checked and recycled in between, and closed in the end. One that
-/// is adopted may be lent before that is told; and where two threads meet, what a waiter hears of
-/// its end may be told before the event that brought it about.
-///
-/// A pool that is observed reads the clock twice for each loan (and for each wait once more),
-/// which one that is not does only when it has to wait.
-pub trait Observer: Send + Sync + 'static {
+macro_rules! observer {
+    ($($(#[$doc:meta])* $event:ident($($what:ident: $type:ty)?),)*) => {
+        /// Is told what happens in a pool. Every method has an empty default.
+        ///
+        /// The pool calls it on whichever thread something happens, without any lock held. It should be
+        /// quick: a slow observer slows down the one who is being observed. One that panics changes
+        /// nothing; the panic is reported by the panic hook and goes no further.
+        ///
+        /// What happens to one connection is told in this order: connected or adopted, then acquired and
+        /// returned for every loan, with checked and recycled in between, and closed in the end. One that
+        /// is adopted may be lent before that is told; and where two threads meet, `leak_returned` may be
+        /// told before `leaked`, and the older of two sizes after the newer. An attempt to connect whose
+        /// task the runtime drops has no end that is told.
+        ///
+        /// A pool that is observed reads the clock twice for each loan (and for each wait once more),
+        /// which one that is not does only when it has to wait.
+        pub trait Observer: Send + Sync + 'static {
+            $(
+                $(#[$doc])*
+                fn $event(&self $(, $what: $type)?) {
+                    $(let _ = $what;)?
+                }
+            )*
+        }
+
+        impl<O: Observer + ?Sized> Observer for Arc<O> {
+            $(
+                fn $event(&self $(, $what: $type)?) {
+                    (**self).$event($($what)?);
+                }
+            )*
+        }
+    };
+}
+
+observer! {
     /// The pool was built, or its size was changed.
-    fn configured(&self, event: &Configured) {
-        let _ = event;
-    }
-
+    configured(event: &Configured),
     /// An attempt to connect begins.
-    fn connecting(&self) {}
-
+    connecting(),
     /// A connection was made.
-    fn connected(&self, event: &Connected) {
-        let _ = event;
-    }
-
+    connected(event: &Connected),
     /// An attempt to connect failed.
-    fn connect_failed(&self, event: &ConnectFailed<'_>) {
-        let _ = event;
-    }
-
+    connect_failed(event: &ConnectFailed<'_>),
     /// A connection was [adopted](crate::Pool::adopt).
-    fn adopted(&self, event: &Adopted) {
-        let _ = event;
-    }
-
+    adopted(event: &Adopted),
     /// A check of an idle connection has come to its end.
-    fn checked(&self, event: &Checked) {
-        let _ = event;
-    }
-
+    checked(event: &Checked),
     /// The recycling of a connection has come to its end.
-    fn recycled(&self, event: &Recycled) {
-        let _ = event;
-    }
-
+    recycled(event: &Recycled),
     /// A caller begins to wait.
-    fn wait_began(&self) {}
-
+    wait_began(),
     /// A caller that waited does so no more: told once for every [`wait_began`](Self::wait_began).
-    fn wait_ended(&self, event: &WaitEnded) {
-        let _ = event;
-    }
-
+    wait_ended(event: &WaitEnded),
     /// A connection was lent.
-    fn acquired(&self, event: &Acquired) {
-        let _ = event;
-    }
-
+    acquired(event: &Acquired),
     /// A loan has ended: the connection was given back by its holder, in whatever condition, or
     /// detached.
-    fn returned(&self, event: &Returned) {
-        let _ = event;
-    }
-
+    returned(event: &Returned),
     /// A connection has been lent for longer than the
     /// [`leak_threshold`](crate::Builder::leak_threshold). Told once for each loan.
-    fn leaked(&self, loan: &Loan) {
-        let _ = loan;
-    }
-
+    leaked(loan: &Loan),
     /// A connection came back after all, after it was reported as [leaked](Self::leaked).
-    fn leak_returned(&self, loan: &Loan) {
-        let _ = loan;
-    }
-
+    leak_returned(loan: &Loan),
     /// A caller's deadline passed.
-    fn timed_out(&self, event: &TimedOut) {
-        let _ = event;
-    }
-
+    timed_out(event: &TimedOut),
     /// A caller was turned away although he had time.
-    fn rejected(&self, event: &Rejected) {
-        let _ = event;
-    }
-
-    /// A connection left the pool and its place is free.
-    fn closed(&self, event: &Closed) {
-        let _ = event;
-    }
-
+    rejected(event: &Rejected),
+    /// A connection has left the pool; its place is free next.
+    closed(event: &Closed),
     /// The pool was [paused](crate::Pool::pause).
-    fn paused(&self) {}
-
+    paused(),
     /// The pool was [resumed](crate::Pool::resume).
-    fn resumed(&self) {}
-
+    resumed(),
     /// The pool was [reset](crate::Pool::reset).
-    fn reset(&self) {}
-
+    reset(),
     /// The pool begins to close: by [`close`](crate::Pool::close), or with its last handle.
-    fn closing(&self) {}
+    closing(),
 }
 
 /// All who are told, and what the pool is called.
@@ -125,6 +100,10 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.tracer.pool.as_deref()
+    }
+
     /// Tells everybody, and the log. A panic goes no further than to whom it belongs.
     pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
         contain(|| tell(&self.tracer));

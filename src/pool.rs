@@ -94,7 +94,7 @@ impl<M: Manager> Pool<M> {
     #[track_caller]
     pub fn acquire(
         &self,
-    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> + Send {
         let site = Location::caller();
         async move {
             let shared = self.shared();
@@ -125,7 +125,7 @@ impl<M: Manager> Pool<M> {
     pub fn acquire_timeout(
         &self,
         timeout: Duration,
-    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> {
+    ) -> impl Future<Output = Result<PooledConnection<M>, AcquireError<M::Error>>> + Send {
         let site = Location::caller();
         async move {
             let shared = self.shared();
@@ -246,8 +246,7 @@ impl<M: Manager> Pool<M> {
     /// What is lent at the moment and to whom, for the longest time first. Empty unless the pool has
     /// a [`leak_threshold`](Builder::leak_threshold).
     pub fn loans(&self) -> Vec<Loan> {
-        let now = self.shared().now();
-        self.shared().state.lock().loans(now)
+        self.shared().loans()
     }
 
     /// What the pool has done since it was built.
@@ -267,7 +266,7 @@ impl<M: Manager> Pool<M> {
 
     /// What it is [called](Builder::name).
     pub fn name(&self) -> Option<&str> {
-        self.shared().audience.tracer.pool.as_deref()
+        self.shared().audience.name()
     }
 
     /// True once the pool has begun to close.

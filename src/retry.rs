@@ -74,6 +74,15 @@ impl<E> Retry<E> {
             .filter(|_| self.down && now < self.next_attempt)
     }
 
+    /// Until when it matters that the server counts as down: as long again as until the next attempt,
+    /// so that whoever makes that inherits the schedule. The start, if it does not.
+    pub(crate) fn remembered_until(&self) -> Moment {
+        match self.delay.filter(|_| self.down) {
+            Some(delay) => self.next_attempt.after(delay),
+            None => Moment::START,
+        }
+    }
+
     /// When the next attempt is due; never, as far as this is concerned, while attempts succeed.
     pub(crate) fn due(&self) -> Moment {
         self.delay.map_or(Moment::NEVER, |_| self.next_attempt)

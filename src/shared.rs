@@ -11,6 +11,7 @@ use crate::clock::Moment;
 use crate::config::Config;
 use crate::event::Configured;
 use crate::lease::{Held, Lease};
+use crate::loan::Loan;
 use crate::maintenance;
 use crate::manager::Manager;
 use crate::observer::{Audience, Observer, Watch};
@@ -43,6 +44,9 @@ pub(crate) struct Shared<M: Manager> {
 
 /// Whose a tenant's places are, see [`tenancy`](crate::state).
 pub(crate) trait Landlord<M: Manager>: Send + Sync {
+    /// The number of the tenant.
+    fn tenant(&self) -> u64;
+
     /// Looks how the tenant stands. Called after its transitions, without its lock.
     fn look(&self, tenant: &Arc<Shared<M>>);
 
@@ -122,8 +126,8 @@ impl<M: Manager> Shared<M> {
             None => async_channel::unbounded(),
         };
         let mut state = State::new(config, seed);
-        if landlord.is_some() {
-            state.become_tenant();
+        if let Some(landlord) = &landlord {
+            state.become_tenant(landlord.tenant());
         }
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
@@ -355,7 +359,10 @@ impl<M: Manager> Shared<M> {
             state.close(&mut fx);
         }
         self.carry_out(fx);
-        self.tell(|observer| observer.closing());
+        // What becomes of a tenant is its landlord's affair.
+        if self.landlord.is_none() {
+            self.tell(|observer| observer.closing());
+        }
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
     }
@@ -385,6 +392,11 @@ impl<M: Manager> Shared<M> {
     pub(crate) fn status(&self) -> Status {
         let now = self.now();
         self.state.lock().status(now)
+    }
+
+    pub(crate) fn loans(&self) -> Vec<Loan> {
+        let now = self.now();
+        self.state.lock().loans(now)
     }
 
     /// Resolves when the last place has been given back, once the pool is closed.

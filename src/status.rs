@@ -119,6 +119,27 @@ pub enum Rejection {
     CircuitBroken,
 }
 
+impl Rejection {
+    /// Every reason there is.
+    pub const ALL: &'static [Rejection] = &[
+        Rejection::Paused,
+        Rejection::QueueFull,
+        Rejection::Shed,
+        Rejection::CircuitBroken,
+    ];
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rejection::Paused => "paused",
+            Rejection::QueueFull => "queue full",
+            Rejection::Shed => "shed",
+            Rejection::CircuitBroken => "circuit broken",
+        })
+    }
+}
+
 /// Calls that were turned away, by [`Rejection`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

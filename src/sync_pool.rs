@@ -220,6 +220,11 @@ impl<M: Manager> SyncPool<M> {
         closed.unwrap_or_else(|| self.status().size)
     }
 
+    /// What it is [called](Builder::name).
+    pub fn name(&self) -> Option<&str> {
+        self.pool.name()
+    }
+
     /// True once the pool has begun to close.
     pub fn is_closed(&self) -> bool {
         self.pool.is_closed()

@@ -59,7 +59,8 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         let Some(tenant) = self.tenants.get(&id) else {
             return;
         };
-        if standing.size == 0 && standing.waiting_since.is_none() && tenant.users == 0 {
+        let is_idle = standing.size == 0 && standing.waiting_since.is_none();
+        if is_idle && tenant.users == 0 && !standing.down {
             self.forget(id, todo);
         }
     }

@@ -55,7 +55,7 @@ pub(super) struct Core<K, M: Manager> {
     pub(super) config: Config,
     pub(super) max_total: usize,
     pub(super) runtime: Arc<dyn Runtime>,
-    audience: Audience,
+    pub(super) audience: Audience,
 }
 
 /// How a call for a connection begins.
@@ -251,14 +251,18 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
 
     /// Begins to close all, once, and returns what has yet to be waited for.
     pub(super) fn begin_close(&self) -> Vec<Arc<Shared<M>>> {
+        let mut was_closed = true;
         let tenants: Vec<_> = {
             let mut books = self.books.lock();
-            books.closed = true;
+            std::mem::swap(&mut books.closed, &mut was_closed);
             let tenants = books.tenants.values();
             tenants
                 .map(|tenant| Arc::clone(&tenant.handle.shared))
                 .collect()
         };
+        if !was_closed {
+            self.audience.tell(|observer| observer.closing());
+        }
         for tenant in &tenants {
             tenant.begin_close();
         }
@@ -326,6 +330,10 @@ struct Tie<K, M: Manager> {
 }
 
 impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M> {
+    fn tenant(&self) -> u64 {
+        self.id.0
+    }
+
     fn look(&self, tenant: &Arc<Shared<M>>) {
         let Some(core) = self.core.upgrade() else {
             return;

@@ -16,7 +16,7 @@ use self::core::{Core, Entered};
 use crate::acquire::{Acquire, lend_by_the_clock};
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
-use crate::loan::Site;
+use crate::loan::{Loan, Site};
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
@@ -276,6 +276,18 @@ where
             paused: statuses.iter().any(|key| key.paused),
             closed: core.is_closed(),
         }
+    }
+
+    /// What is lent of a key at the moment and to whom; empty if it has no pool, or no
+    /// [`leak_threshold`](crate::Builder::leak_threshold) is set.
+    pub fn loans(&self, key: &K) -> Vec<Loan> {
+        let shared = self.core().find(key);
+        shared.map_or_else(Vec::new, |shared| shared.loans())
+    }
+
+    /// What it is [called](crate::Builder::name).
+    pub fn name(&self) -> Option<&str> {
+        self.core().audience.name()
     }
 
     /// The runtime that all keys use.

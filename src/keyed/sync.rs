@@ -11,7 +11,7 @@ use super::{KeyedBuilder, KeyedPool};
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
-use crate::loan::Site;
+use crate::loan::{Loan, Site};
 use crate::manager::Manager;
 use crate::shared::now;
 use crate::status::{Statistics, Status};
@@ -131,6 +131,16 @@ where
     #[track_caller]
     pub fn try_acquire(&self, key: &K) -> Option<PooledConnection<M>> {
         self.pool.try_acquire(key)
+    }
+
+    /// What is lent of a key at the moment and to whom; see [`KeyedPool::loans`].
+    pub fn loans(&self, key: &K) -> Vec<Loan> {
+        self.pool.loans(key)
+    }
+
+    /// What it is [called](crate::Builder::name).
+    pub fn name(&self) -> Option<&str> {
+        self.pool.name()
     }
 
     /// Closes the idle connections of a key; see [`KeyedPool::clear`].

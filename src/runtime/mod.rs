@@ -127,6 +127,10 @@ impl<T: Spawner + ?Sized> Spawner for Arc<T> {
         (**self).spawn(task);
     }
 
+    fn current_task(&self) -> Option<String> {
+        (**self).current_task()
+    }
+
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         (**self).spawn_blocking(work);
     }

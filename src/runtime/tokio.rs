@@ -104,7 +104,9 @@ impl Spawner for TokioRuntime {
     }
 
     fn current_task(&self) -> Option<String> {
-        Some(tokio::task::try_id()?.to_string())
+        let here = Handle::try_current().ok()?;
+        let id = ::tokio::task::try_id().filter(|_| here.id() == self.handle.id())?;
+        Some(id.to_string())
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {

@@ -73,9 +73,17 @@ impl<C, E> State<C, E> {
         self.freed(self.renewals.epoch_of(from));
         self.statistics.failed_connects += 1;
         fx.progress = true;
+        if let Stage::Connecting(id) = from {
+            let next = self.attempts.next();
+            fx.garbage = self
+                .retry
+                .failed(id, next, error.clone(), now, &mut self.rng);
+        }
         let hopeless = permanent && self.live() == 0;
-        if self.config.connect_policy.breaks_circuits() && self.attempts_to_connect() == 0 {
+        let breaks = self.config.connect_policy.breaks_circuits();
+        if breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0 {
             self.retry.give_up_on_server();
+            self.note_due(self.forgettable_at(now), fx);
         }
         let down = self.retry.is_down() && self.live() == 0 && !self.paused;
         if hopeless || down {
@@ -83,17 +91,12 @@ impl<C, E> State<C, E> {
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
         }
-        // Kept as the last error, so dropping a clone above was never the last.
-        if let Stage::Connecting(id) = from {
-            let next = self.attempts.next();
-            fx.garbage = self.retry.failed(id, next, error, now, &mut self.rng);
-        }
         self.pump(now, fx);
     }
 
     /// Attempts to connect under way, or about to be.
-    fn attempts_to_connect(&self) -> usize {
-        self.stages.connecting + self.driverless
+    fn attempts_to_connect(&self, now: Moment) -> usize {
+        self.attempts.connects(now) + self.driverless
     }
 
     /// The error for a new caller, if the server counts as down and nothing is left that could serve

@@ -28,6 +28,8 @@ pub(crate) struct Standing {
     pub(crate) idle_since: Option<Moment>,
     /// Since when its first waiter has been waiting.
     pub(crate) waiting_since: Option<Moment>,
+    /// Its server counts as down, which whoever comes next should be told.
+    pub(crate) down: bool,
 }
 
 impl Standing {
@@ -38,9 +40,11 @@ impl Standing {
 }
 
 impl<C, E> State<C, E> {
-    /// From now on the places are somebody else's.
-    pub(crate) fn become_tenant(&mut self) {
+    /// From now on the places are somebody else's, who has many tenants, and numbers them.
+    pub(crate) fn become_tenant(&mut self, number: u64) {
         self.is_tenant = true;
+        // So that no two connections of his have the same.
+        self.next_id = number << 32;
         self.config.max_size = 0;
         self.fillers = 1;
         self.update_barred();
@@ -56,6 +60,7 @@ impl<C, E> State<C, E> {
             leaving: self.leaving(),
             idle_since: oldest.map(|live| live.idle_since),
             waiting_since: self.waiters.first().map(|waiter| waiter.since),
+            down: self.forgettable_at(now) != Moment::NEVER,
         }
     }
 
@@ -97,6 +102,15 @@ impl<C, E> State<C, E> {
         let is_asleep = self.is_tenant && due > now && self.spare() == 0 && self.hopeful(now) > 0;
         match is_asleep {
             true => due,
+            false => Moment::NEVER,
+        }
+    }
+
+    /// When a tenant whose server counts as down may be forgotten; never, if it does not.
+    pub(super) fn forgettable_at(&self, now: Moment) -> Moment {
+        let until = self.retry.remembered_until();
+        match self.is_tenant && !self.closed && until > now {
+            true => until,
             false => Moment::NEVER,
         }
     }

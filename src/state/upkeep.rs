@@ -71,7 +71,7 @@ impl<C, E> State<C, E> {
         };
         let first = retry.min(overdue).min(self.idle_due());
         let first = first.min(self.probe_due()).min(self.shed_due());
-        let first = first.min(self.leak_due());
+        let first = first.min(self.leak_due()).min(self.forgettable_at(now));
         let expiries = self.idle.iter().map(|live| live.expires_at);
         expiries.fold(first, Moment::min)
     }

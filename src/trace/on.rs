@@ -4,8 +4,12 @@
 //! that nobody observes costs what it costs without. Nothing of what the manager's types print,
 //! either: an error may hold a password, so of a failed connect the kind is told.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tracing::field::Empty;
-use tracing::{Instrument, debug, debug_span, info, trace, warn};
+use tracing::{debug, debug_span, info, trace, warn};
 
 use crate::event::{
     Checked, Closed, Configured, ConnectFailed, Connected, Recycled, Rejected, TimedOut, WaitEnded,
@@ -46,7 +50,10 @@ impl Tracer {
         let span =
             contain(|| debug_span!(target: TARGET, parent: None, "connect", pool = self.pool()));
         match span.filter(|span| !span.is_disabled()) {
-            Some(span) => Box::pin(connect.instrument(span)),
+            Some(span) => Box::pin(Traced {
+                connect,
+                span: Some(span),
+            }),
             None => connect,
         }
     }
@@ -126,7 +133,7 @@ impl Observer for Tracer {
         debug!(
             target: TARGET,
             pool = self.pool(),
-            why = ?event.why,
+            why = %event.why,
             waited = ?event.waited,
             "turned away"
         );
@@ -164,6 +171,32 @@ impl Observer for Tracer {
 
     fn closing(&self) {
         info!(target: TARGET, pool = self.pool(), "closing");
+    }
+}
+
+/// An attempt to connect in its span. Not `Instrumented`, which loses the future, and with it the
+/// place, if the subscriber panics as it is dropped.
+struct Traced {
+    connect: BoxFuture<()>,
+    span: Option<tracing::Span>,
+}
+
+impl Future for Traced {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Traced { connect, span } = &mut *self;
+        let entered = contain(|| span.as_ref().map(tracing::Span::enter));
+        let poll = connect.as_mut().poll(cx);
+        contain(|| drop(entered));
+        poll
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let span = self.span.take();
+        contain(|| drop(span));
     }
 }
 

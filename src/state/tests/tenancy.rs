@@ -5,7 +5,7 @@ use super::*;
 /// A tenant that holds so many places.
 fn tenant(places: usize) -> Pool {
     let mut pool = pool(|_| ());
-    pool.become_tenant();
+    pool.become_tenant(1);
     for _ in 0..places {
         let _ = fx(|fx| pool.receive(at(0), fx));
     }

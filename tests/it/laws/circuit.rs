@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use watertight::{AcquireError, Backoff, Builder, ConnectPolicy, Pool};
 
-use crate::support::{Gate, LawPool, Scripted, World, err, join, laws, ok};
+use crate::support::{Gate, LawPool, Scripted, World, err, hang, join, laws, ok};
 
 laws! {
     every_mode:
@@ -15,6 +15,8 @@ laws! {
         return_is_hope,
         filled_pool_finds_out_that_the_server_is_back;
     virtual_only:
+        hung_server_is_down,
+        failure_of_before_the_last_success_is_forgotten,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
 }
@@ -67,7 +69,7 @@ async fn one_caller_tries_when_the_next_attempt_is_due(w: World) {
     w.connects().always(ok().at(&gate));
     let probe = w.waiter(&pool).await;
     is_told(&w, &pool).await;
-    assert_eq!(w.connects().calls(), 2);
+    w.until(|| w.connects().calls() == 2).await;
     gate.open();
     drop(probe.await.unwrap());
     drop(pool.acquire_many(4).await);
@@ -91,11 +93,13 @@ async fn all_who_wait_are_told_that_the_server_is_down(w: World) {
 
 /// Law 73: one of several attempts that fails says little.
 async fn attempt_under_way_is_hope(w: World) {
-    let gate = Gate::new();
-    w.connects().next([err(), ok().at(&gate)]);
+    let (failing, gate) = (Gate::new(), Gate::new());
+    w.connects().next([err().at(&failing), ok().at(&gate)]);
     let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2)));
     let first = w.acquiring(&pool);
     let second = w.acquiring(&pool);
+    w.until(|| pool.status().connecting == 2).await;
+    failing.open();
     w.until(|| pool.statistics().failed_connects == 1).await;
     let third = w.waiter(&pool).await;
     assert_eq!(pool.status().waiting, 3);
@@ -167,4 +171,43 @@ async fn everybody_waits_in_a_pause(w: World) {
     w.connects().always(ok());
     pool.resume();
     drop(waiter.await.unwrap());
+}
+
+/// Law 73: a server that never answers is down as well, once an attempt has timed out.
+async fn hung_server_is_down(w: World) {
+    w.connects().always(hang());
+    let pool = w.pool(|b| b.connect_policy(ConnectPolicy::CircuitBreaker(Backoff::default())));
+    let mut callers = Vec::new();
+    for _ in 0..200 {
+        callers.push(w.acquiring(&pool));
+        w.sleep(500).await;
+    }
+    let answers = join(callers).await;
+    let told = |answer: &&_| matches!(answer, Err(AcquireError::Connect(_)));
+    // Those of the first ten seconds wait for the first attempt to time out.
+    assert_eq!(answers.iter().filter(told).count(), answers.len());
+    let broken = pool.statistics().rejections.circuit_broken;
+    assert!(broken > 50, "{broken} were told at once");
+}
+
+/// Law 73: what an attempt of before the last success comes to says nothing.
+async fn failure_of_before_the_last_success_is_forgotten(w: World) {
+    let (old, new) = (Gate::new(), Gate::new());
+    w.connects().next([err().at(&old), err(), ok()]);
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(3)));
+    assert!(pool.acquire_timeout(w.ms(2000)).await.is_err());
+    is_told(&w, &pool).await;
+    w.sleep(DELAY).await;
+    let held = pool.acquire().await.unwrap();
+    assert_eq!(pool.status().connecting, 1);
+    old.open();
+    w.until(|| pool.statistics().failed_connects == 2).await;
+    held.discard();
+    w.until(|| pool.status().size == 0).await;
+    w.connects().next([err().at(&new), ok().at(&new)]);
+    let callers = [w.waiter(&pool).await, w.waiter(&pool).await];
+    new.open();
+    for caller in callers {
+        drop(caller.await.unwrap());
+    }
 }

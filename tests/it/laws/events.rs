@@ -1,5 +1,6 @@
 //! What an observer is told, and in which order.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ laws! {
         connection_that_dies_is_reported_and_so_is_the_next,
         observer_learns_who_waited_and_for_how_long,
         observer_learns_how_a_connect_failed,
-        observer_learns_what_a_late_caller_waited_for;
+        observer_learns_what_a_late_caller_waited_for,
+        observer_of_many_keys_can_tell_their_connections_apart;
 }
 
 /// Writes down what it hears.
@@ -183,4 +185,35 @@ async fn observer_learns_what_a_late_caller_waited_for(w: World) {
     assert_eq!(phase, watertight::Phase::Wait);
     assert!(waited >= w.ms(100), "{waited:?}");
     drop(held);
+}
+
+/// Law 188: all keys share an observer, which hears of one end.
+async fn observer_of_many_keys_can_tell_their_connections_apart(w: World) {
+    #[derive(Clone, Default)]
+    struct Ids(Arc<Mutex<(Vec<u64>, usize)>>);
+
+    impl Observer for Ids {
+        fn connected(&self, event: &event::Connected) {
+            self.0.lock().unwrap().0.push(event.connection());
+        }
+
+        fn closing(&self) {
+            self.0.lock().unwrap().1 += 1;
+        }
+    }
+
+    let ids = Arc::new(Ids::default());
+    let pool = w.keyed_pool(|b| b.each(|pool| pool.name("keys").observer(Arc::clone(&ids))));
+    for key in 1..4 {
+        drop(pool.acquire_many(key, 2).await);
+        assert!(pool.remove(&key));
+    }
+    drop(pool.acquire(1).await.unwrap());
+    assert_eq!(pool.name(), Some("keys"));
+    let heard = ids.0.lock().unwrap().clone();
+    let different: BTreeSet<_> = heard.0.iter().collect();
+    assert_eq!((different.len(), heard.1), (7, 0));
+    pool.close().await;
+    pool.close().await;
+    assert_eq!(ids.0.lock().unwrap().1, 1);
 }

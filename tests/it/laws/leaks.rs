@@ -261,6 +261,7 @@ fn loan_says_where_it_was_acquired() {
 async fn loan_says_which_task_acquired_it() {
     let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0) })
         .leak_threshold(Duration::from_secs(60))
+        .runtime(Arc::new(watertight::TokioRuntime::current()))
         .build()
         .unwrap();
     let borrower = pool.clone();

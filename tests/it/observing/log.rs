@@ -1,12 +1,15 @@
 //! What a pool logs.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
-use watertight::{AcquireError, Pool, VirtualRuntime};
+use watertight::{AcquireError, Pool, PooledConnection, VirtualRuntime};
 
 /// All that was logged.
 #[derive(Clone, Default)]
@@ -122,4 +125,81 @@ fn log_tells_nothing_that_the_manager_holds() {
     });
     assert!(log.lines_with(&["WARN", "connect failed", "kind=\"failed\""]) > 0);
     assert!(!log.text().contains("hunter2"));
+}
+
+/// Panics at whatever it hears, as long as it is told to.
+struct Panicking(Arc<AtomicBool>);
+
+impl Panicking {
+    fn panic(&self) {
+        if self.0.load(Ordering::SeqCst) {
+            std::panic::resume_unwind(Box::new("the subscriber panics"));
+        }
+    }
+}
+
+impl Subscriber for Panicking {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {
+        self.panic();
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {
+        self.panic();
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.panic();
+    }
+
+    fn enter(&self, _: &Id) {
+        self.panic();
+    }
+
+    fn exit(&self, _: &Id) {
+        self.panic();
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.panic();
+        true
+    }
+}
+
+/// Guarantee 7, also where the runtime drops the attempts and the callers run them.
+#[test]
+fn subscriber_that_panics_changes_nothing() {
+    for loses_tasks in [false, true] {
+        let panics = Arc::new(AtomicBool::new(true));
+        let subscriber = Panicking(Arc::clone(&panics));
+        tracing::subscriber::with_default(subscriber, || {
+            let runtime = VirtualRuntime::new();
+            let pool = Pool::from_fn(|| async { Ok::<_, io::Error>(1) })
+                .max_size(1)
+                .runtime(runtime.clone())
+                .build()
+                .unwrap();
+            runtime.drop_spawned(loses_tasks);
+            runtime.block_on(async {
+                drop(pool.acquire().await.unwrap());
+                let held = pool.acquire().await.unwrap();
+                assert!(pool.acquire_timeout(Duration::from_secs(1)).await.is_err());
+                PooledConnection::discard(held);
+                drop(pool.acquire().await.unwrap());
+                assert_eq!((pool.status().size, pool.status().idle), (1, 1));
+                runtime.drop_spawned(false);
+                pool.close().await;
+                assert_eq!(pool.status().size, 0);
+            });
+        });
+        // The thread's own subscriber goes without a panic.
+        panics.store(false, Ordering::SeqCst);
+    }
 }

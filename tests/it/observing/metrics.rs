@@ -145,7 +145,7 @@ fn failures_are_counted_by_kind_and_reason() {
     let get = |name| seen.get(&format!("watertight_{name}"));
     assert_eq!(get("connection_create_failures db failed"), "1");
     assert_eq!(get("connection_create_failures db panicked"), "0");
-    assert_eq!(get("rejections db circuit broken"), "1");
+    assert_eq!(get("rejections db circuit_broken"), "1");
     assert_eq!(get("leaks db"), "1");
     assert_eq!(get("connection_check_failures db"), "0");
     assert_eq!(seen.of_connections("count db idle"), "0");

@@ -32,6 +32,7 @@ laws! {
     virtual_only:
         cancelled_waiter_leaves_no_key_behind,
         dead_key_is_tried_again_when_it_is_due,
+        key_whose_circuit_is_broken_is_remembered_for_a_while,
         lost_tasks_lose_no_place,
         keys_outlive_their_runtime;
 }
@@ -51,6 +52,30 @@ async fn exhausted_key_does_not_hold_up_another(w: World) {
         drop(result.unwrap());
     }
     assert_eq!(w.ledger().count().made, 4);
+}
+
+/// Laws 73 and 197.
+async fn key_whose_circuit_is_broken_is_remembered_for_a_while(w: World) {
+    let schedule = Backoff::new(w.ms(1000), w.ms(1000));
+    let pool = w.keyed_pool(|b| {
+        b.each(|pool| pool.connect_policy(ConnectPolicy::CircuitBreaker(schedule)))
+    });
+    let connects = pool.connects(1);
+    connects.always(err());
+    for _ in 0..10 {
+        let told = pool.acquire(1).await;
+        assert!(matches!(told, Err(AcquireError::Connect(_))));
+    }
+    assert_eq!(connects.calls(), 1);
+    w.sleep(1500).await;
+    assert!(pool.acquire(1).await.is_err());
+    assert_eq!(connects.calls(), 2);
+    drop(pool.acquire(2).await.unwrap());
+    w.sleep(1999).await;
+    assert!(pool.keys().contains(&1));
+    w.until_time(1, || !pool.keys().contains(&1)).await;
+    connects.always(ok());
+    drop(pool.acquire(1).await.unwrap());
 }
 
 /// Law 192: its connects hang.
