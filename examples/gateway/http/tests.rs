@@ -1,5 +1,7 @@
 //! The routes, in front of servers that are shell scripts.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use axum::http::Request;
