@@ -131,7 +131,6 @@ impl<C, E> State<C, E> {
         // Freshly recycled is not freshly checked, which matters to those who always check.
         let checked = verified && from != Stage::Recycling;
         let rejected = self.supply(live, checked, Phase::Check, now, fx);
-        self.note_probes(from, fx);
         self.pump(now, fx);
         rejected
     }
@@ -146,7 +145,6 @@ impl<C, E> State<C, E> {
     ) {
         self.leave(from, None);
         self.stages.enter(Stage::Closing);
-        self.note_probes(from, fx);
         fx.progress = true;
         let failed_check = matches!(from, Stage::Checking(Some(_)));
         if failed_check && self.config.reset_on_failed_check && epoch == self.renewals.epoch() {
@@ -171,7 +169,6 @@ impl<C, E> State<C, E> {
             _ => epoch,
         };
         self.freed(epoch);
-        self.note_probes(stage, fx);
         fx.progress = true;
         match stage {
             // Somebody who waits is to run it instead; a mere refill is tried again later.

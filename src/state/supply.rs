@@ -24,6 +24,8 @@ impl<C, E> State<C, E> {
             // First, for what nobody waits for any more need not be driven, but begun anew.
             self.pass_on_driverless(fx);
             self.begin_connects(now, fx);
+            // Nobody may wait any more, or there may be room for another check.
+            self.note_due(self.probe_due(), fx);
         }
         if !self.clock.is_kept() {
             // The first waiter stands in for the keeper: let it see what is due by now.

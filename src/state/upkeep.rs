@@ -109,10 +109,12 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// When the next idle connection is to be checked, for it has not been used for so long.
-    fn probe_due(&self) -> Moment {
+    /// When the next idle connection is to be checked, for it has not been used for so long. Never,
+    /// as long as something else stands in the way: the keeper would wake for nothing.
+    pub(super) fn probe_due(&self) -> Moment {
         let full = self.stages.checking >= self.config.keepalive_concurrency;
-        let Some(period) = self.config.keepalive.filter(|_| !full && !self.paused) else {
+        let must_wait = full || self.paused || !self.waiters.is_empty();
+        let Some(period) = self.config.keepalive.filter(|_| !must_wait) else {
             return Moment::NEVER;
         };
         let fit_at = self.idle.iter().map(|live| live.fit_at).min();
@@ -121,18 +123,11 @@ impl<C, E> State<C, E> {
 
     /// Checks idle connections that have not been used for so long.
     fn begin_probes(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        while self.waiters.is_empty() && self.probe_due() <= now {
+        while self.probe_due() <= now {
             let stalest = (0..self.idle.len()).min_by_key(|&index| self.idle[index].fit_at);
             if let Some(live) = stalest.and_then(|index| self.take_idle(index)) {
                 self.begin_check(live, now, fx);
             }
-        }
-    }
-
-    /// A check has come to its end, so that there is room for the next.
-    pub(super) fn note_probes(&mut self, from: Stage, fx: &mut Effects<C, E>) {
-        if self.config.keepalive.is_some() && matches!(from, Stage::Checking(_)) {
-            self.note_due(self.probe_due(), fx);
         }
     }
 

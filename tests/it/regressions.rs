@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use watertight::Condition;
+use watertight::{CheckPolicy, Condition};
 
 use crate::support::{Virtual, World, hang, ok};
 
@@ -351,5 +351,27 @@ fn fill_is_told_when_the_waiter_that_it_counted_on_goes_away() {
             futures_lite::future::zip(filled, gone).await.0.unwrap();
         });
         assert_eq!(pool.status().idle, 1);
+    });
+}
+
+/// Somebody waits for a check while another idle connection is due to be checked in the background,
+/// which has to wait: the keeper sleeps meanwhile.
+#[test]
+fn keeper_sleeps_while_background_checks_must_wait() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| {
+            b.max_size(2)
+                .check_policy(CheckPolicy::Always)
+                .keepalive(SECOND / 10)
+        });
+        drop(runtime.block_on(pool.acquire_many(2)));
+        w.checks().next([ok().after(SECOND / 5)]);
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.advance(SECOND / 8);
+        assert_eq!(w.checks().calls(), 1, "those who wait come first");
+        drop(runtime.block_on(waiter).unwrap());
+        runtime.settle();
+        assert_eq!(w.checks().calls(), 2, "what was due is made up for");
     });
 }
