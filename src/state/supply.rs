@@ -263,7 +263,7 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
         if let Some(reason) = self.reason_to_close(&live, now) {
-            return self.reject(live, reason);
+            return self.reject(live, reason, fx);
         }
         live.expires_at = live.expires_at.min(self.renewals.due(&live));
         if !self.waiters.is_empty() && !self.paused {
@@ -277,7 +277,7 @@ impl<C, E> State<C, E> {
             }
         }
         if !self.has_room_for_idle() {
-            return self.reject(live, CloseReason::Idle);
+            return self.reject(live, CloseReason::Idle, fx);
         }
         let expires_at = live.expires_at;
         if let Some(overload) = &mut self.overload {
@@ -292,8 +292,15 @@ impl<C, E> State<C, E> {
         None
     }
 
-    pub(super) fn reject(&mut self, live: Box<Live<C>>, reason: CloseReason) -> Rejected<C> {
+    fn reject(
+        &mut self,
+        live: Box<Live<C>>,
+        reason: CloseReason,
+        fx: &mut Effects<C, E>,
+    ) -> Rejected<C> {
         self.stages.enter(Stage::Closing);
+        // It may have been the last in use, and a pause is complete without it.
+        fx.progress = true;
         Some((live, reason))
     }
 

@@ -375,3 +375,21 @@ fn keeper_sleeps_while_background_checks_must_wait() {
         assert_eq!(w.checks().calls(), 2, "what was due is made up for");
     });
 }
+
+/// Found by the simulator: what was in use last is not idle after its recycling, but closed.
+#[test]
+fn pause_does_not_wait_for_the_close_of_what_comes_back() {
+    World::by_hand(|w, runtime| {
+        w.recycles().next([ok().after(SECOND)]);
+        w.closes().next([ok().after(10 * SECOND)]);
+        let pool = w.pool(|b| b.max_size(1).close_timeout(None));
+        let mut conn = runtime.block_on(pool.acquire()).unwrap();
+        conn.condition = Condition::Dirty;
+        drop(conn);
+        let start = runtime.elapsed();
+        let pausing = pool.pause();
+        pool.reset();
+        runtime.block_on(pausing);
+        assert_eq!(runtime.elapsed() - start, SECOND);
+    });
+}
