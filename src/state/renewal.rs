@@ -18,7 +18,7 @@ pub(super) struct Renewals {
     first_attempt: AttemptId,
     /// Places that are taken by those of earlier epochs.
     old: usize,
-    /// The resets that old ones are left of.
+    /// The resets that old ones are left of, in their order.
     pending: Vec<Renewal>,
 }
 
@@ -28,6 +28,8 @@ pub(super) struct Renewals {
 struct Renewal {
     /// It is for those of earlier epochs.
     epoch: u32,
+    /// The first attempt to connect that it is not for.
+    first_attempt: AttemptId,
     start: Moment,
     over: Duration,
 }
@@ -54,12 +56,12 @@ impl Renewals {
 
     /// The epoch of what an attempt to connect makes.
     pub(super) fn epoch_of(&self, connecting: Stage) -> u32 {
-        match connecting {
-            Stage::Connecting(attempt) if attempt < self.first_attempt => {
-                self.epoch.saturating_sub(1)
-            }
-            _ => self.epoch,
-        }
+        let Stage::Connecting(attempt) = connecting else {
+            return self.epoch;
+        };
+        let mut renewals = self.pending.iter();
+        let first = renewals.find(|renewal| attempt < renewal.first_attempt);
+        first.map_or(self.epoch, |renewal| renewal.epoch - 1)
     }
 
     pub(super) fn old(&self) -> usize {
@@ -75,6 +77,7 @@ impl Renewals {
         self.pending.retain(|earlier| earlier.end() < end);
         self.pending.push(Renewal {
             epoch: self.epoch,
+            first_attempt: self.first_attempt,
             start: now,
             over,
         });

@@ -393,3 +393,19 @@ fn pause_does_not_wait_for_the_close_of_what_comes_back() {
         assert_eq!(runtime.elapsed() - start, SECOND);
     });
 }
+
+/// Found by the simulator: a connect under way is of before both resets, and the second is gentle.
+#[test]
+fn connect_under_way_does_not_survive_a_reset_for_the_sake_of_a_later_one() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([ok().after(SECOND)]);
+        let pool = w.pool(|b| b.max_size(1));
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        pool.reset();
+        pool.reset_over(3600 * SECOND);
+        assert_eq!(runtime.block_on(waiter).unwrap().id(), 1);
+        assert_eq!(pool.statistics().closes.reset, 1);
+    });
+}
