@@ -5,6 +5,10 @@
 
 #[path = "../../tests/sim/answers.rs"]
 mod answers;
+#[path = "../../tests/sim/change.rs"]
+mod change;
+#[path = "../../tests/sim/changes.rs"]
+mod changes;
 #[path = "../../tests/sim/conditions.rs"]
 mod conditions;
 #[path = "../../tests/sim/coverage.rs"]
@@ -15,22 +19,34 @@ mod draw;
 mod ending;
 #[path = "../../tests/sim/fickle.rs"]
 mod fickle;
+#[path = "../../tests/sim/load.rs"]
+mod load;
 #[path = "../../tests/sim/loans.rs"]
 mod loans;
 #[path = "../../tests/sim/model.rs"]
 mod model;
+#[path = "../../tests/sim/operating.rs"]
+mod operating;
 #[path = "../../tests/sim/outage.rs"]
 mod outage;
 #[path = "../../tests/sim/plan.rs"]
 mod plan;
+#[path = "../../tests/sim/quiet.rs"]
+mod quiet;
+#[path = "../../tests/sim/renewal.rs"]
+mod renewal;
 #[path = "../../tests/sim/run.rs"]
 mod run;
 #[path = "../../tests/sim/settings.rs"]
 mod settings;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+#[path = "../../tests/sim/turned_away.rs"]
+mod turned_away;
 #[path = "../../tests/sim/user.rs"]
 mod user;
+#[path = "../../tests/sim/watched.rs"]
+mod watched;
 #[path = "../../tests/sim/watcher.rs"]
 mod watcher;
 

@@ -21,8 +21,23 @@ pub(crate) struct Tally {
     /// Those who were answered at once, and may have joined the queue all the same: to be given one
     /// that was fit while another is checked, or to do what a task should have done that was lost.
     quick: u64,
+    pub(super) rejections: Rejections,
     /// Those who got the error of an attempt that might have gone well at another time.
     refusals: u64,
+}
+
+/// Those who were turned away, and know it.
+#[derive(Default)]
+pub(super) struct Rejections {
+    pub(super) paused: u64,
+    pub(super) queue_full: u64,
+    pub(super) shed: u64,
+}
+
+impl Rejections {
+    pub(super) fn total(&self) -> u64 {
+        self.paused + self.queue_full + self.shed
+    }
 }
 
 #[derive(Default)]
@@ -49,7 +64,12 @@ impl Model {
             Ok(conn) => {
                 self.lent(conn, served, false);
                 assert!(served.at < waiter.deadline, "served after the deadline");
-                assert!(still_ahead >= ahead.all, "served before somebody else");
+                match served.last_first {
+                    true => self.assert_may_be_overloaded(served),
+                    false => assert!(still_ahead >= ahead.all, "served before somebody else"),
+                }
+                assert!(!served.paused, "served while the pool was paused");
+                self.note_wait(waiter, served);
                 self.assert_open_at(served);
                 self.books.borrow_mut().tally.acquires += 1;
                 saw("acquire: lent to one who waited");
@@ -83,6 +103,7 @@ impl Model {
                 assert!(still_ahead >= ahead.all, "failed before somebody else");
                 self.refused(error, waiter.failed_before, served, &after);
             }
+            Err(AcquireError::Shed { waited }) => self.shed(waiter, served, *waited),
             Err(other) => panic!("an error that is not offered: {other}"),
         }
     }
@@ -99,6 +120,7 @@ impl Model {
                     false => before.status.waiting,
                 };
                 assert_eq!(waiting, 0, "a newcomer overtook");
+                assert!(!before.status.paused, "lent by a paused pool");
                 self.assert_open_at(after.served());
                 self.books.borrow_mut().tally.acquires += 1;
                 saw("acquire: lent at once");
@@ -112,6 +134,7 @@ impl Model {
                 assert_eq!(patience, Duration::ZERO, "timed out at once");
                 assert_eq!((*phase, *waited), (Phase::Wait, Duration::ZERO));
                 assert!(!after.status.closed, "not told that it is closed");
+                assert!(!self.tells_of_pause(before), "not told of the pause");
                 self.assert_nothing_to_lend(before, &after);
                 let timed_out = TimedOut {
                     phase: *phase,
@@ -128,6 +151,8 @@ impl Model {
                 assert!(self.loses_tasks, "an answer that needs waiting: {error}");
                 self.refused(error, before.outage.failed(), after.served(), &after);
             }
+            Err(AcquireError::Paused) => self.turned_away_by_pause(before),
+            Err(AcquireError::QueueFull) => self.turned_away_by_queue(before, &after),
             Err(other) => panic!("an error that is not offered: {other}"),
         }
     }
@@ -137,10 +162,14 @@ impl Model {
         let after = self.look_at_it();
         let Some(conn) = conn else {
             saw("try_acquire: nothing");
+            if self.tells_of_pause(before) {
+                return self.turned_away_by_pause(before);
+            }
             return self.assert_nothing_to_lend(before, &after);
         };
         self.lent(conn, after.served(), true);
         saw("try_acquire: lent");
+        assert!(!before.status.paused, "lent by a paused pool");
         assert_eq!(before.status.waiting, 0, "a newcomer overtook");
         self.assert_open_at(after.served());
         self.books.borrow_mut().tally.acquires += 1;
@@ -154,7 +183,7 @@ impl Model {
             Ok(()) => {
                 saw("fill: warm");
                 let ready = status.idle + status.recycling + status.checking;
-                let enough = ready >= self.settings.min_idle.min(status.max_size);
+                let enough = ready >= self.settings().min_idle.min(status.max_size);
                 let full = status.size >= status.max_size && status.connecting == 0;
                 assert!(enough || full, "filled, it says: {status:?}");
             }
@@ -181,9 +210,9 @@ impl Model {
         let status = before.status;
         let full = status.closed || status.size >= status.max_size;
         assert!(!(taken && full), "no place for it: {status:?}");
-        let room = self.settings.max_idle.is_none_or(|max| status.idle < max);
-        // Those who wait may all be late.
-        let wanted = !full && room && status.waiting == 0;
+        let room = self.settings().max_idle.is_none_or(|max| status.idle < max);
+        // Those who wait may all be late. Nobody waits for it in a pause.
+        let wanted = !full && room && (status.waiting == 0 || status.paused);
         assert!(taken || !wanted, "a place for it: {status:?}");
     }
 
@@ -196,10 +225,10 @@ impl Model {
     /// Somebody who would not wait got nothing. An idle connection whose lifetime has passed may
     /// still have been there; none is afterwards.
     fn assert_nothing_to_lend(&self, before: &Sight, after: &Sight) {
-        if before.status.waiting > 0 || before.status.closed {
+        if before.status.waiting > 0 || before.status.closed || before.status.paused {
             return;
         }
-        let may_expire = self.settings.max_lifetime.is_some();
+        let may_expire = self.shortest_lifetime().is_some() || self.was_spread();
         assert!(
             after.status.idle == 0 && (before.status.idle == 0 || may_expire),
             "nothing was lent, beside an idle one: {:?}",
@@ -246,7 +275,7 @@ impl Model {
         let failed = after.outage.failed();
         assert!(failed > failed_before, "no attempt has failed: {error:?}");
         let is_permanent = error.manager_error().is_some_and(|error| error.permanent);
-        if !self.settings.fail_fast {
+        if !self.settings().fail_fast {
             assert!(is_permanent, "it was to try again: {error:?}");
             assert_eq!(served.live, 0, "told that it is hopeless");
             saw("acquire: hopeless");
@@ -264,13 +293,14 @@ impl Model {
             waits,
             cancellations,
             timeouts,
+            rejections,
             ..
         } = pool.statistics();
         let books = self.books.borrow();
         let tally = &books.tally;
         assert!(books.queue.is_empty(), "somebody is still waiting");
         assert_eq!(acquires, tally.acquires, "acquires");
-        let quick = match self.settings.check_policy {
+        let quick = match self.settings().check_policy {
             CheckPolicy::IdleFor(_) => tally.quick,
             _ if self.loses_tasks => tally.quick,
             _ => 0,
@@ -283,6 +313,9 @@ impl Model {
         ] {
             assert_between(number, seen, tally.unseen, &format!("time-outs, {phase:?}"));
         }
+        assert_eq!(rejections.paused, tally.rejections.paused, "paused");
+        assert_eq!(rejections.queue_full, tally.rejections.queue_full, "full");
+        assert_between(rejections.shed, tally.rejections.shed, tally.unseen, "shed");
         assert_between(
             cancellations,
             tally.cancellations,

@@ -15,10 +15,11 @@ use crate::user::Stage;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Conditions {
+    /// As the pool was built; the model knows how they are now.
     settings: Settings,
     /// How much later than at once things may be seen to.
-    slack: Duration,
-    loses: bool,
+    pub(super) slack: Duration,
+    pub(super) loses: bool,
     /// Everything happens as soon as it is due.
     punctual: bool,
     /// Since when it has been wanting, for each of the conditions that may be late.
@@ -35,12 +36,13 @@ pub(crate) struct Conditions {
     last_begun: Cell<(usize, Instant)>,
     /// The most that there may be, if nothing else is begun.
     bound: Cell<usize>,
+    idle_bound: Cell<usize>,
 }
 
 impl Conditions {
     pub(crate) fn new(plan: &Plan, start: Instant) -> Self {
         Conditions {
-            settings: plan.settings.clone(),
+            settings: plan.settings,
             slack: match plan.mischief.late {
                 0 => Duration::ZERO,
                 // A wake-up may come after a stall, and then be late.
@@ -56,6 +58,7 @@ impl Conditions {
             excused: Cell::new(0),
             last_begun: Cell::new((0, start)),
             bound: Cell::new(plan.settings.max_size),
+            idle_bound: Cell::new(0),
         }
     }
 
@@ -85,9 +88,12 @@ impl Conditions {
         let most = self.bound.get().max(stage.model.take_most_places());
         self.bound.set(status.size.max(status.max_size));
         assert!(status.size <= most, "grew beyond its limit: {status:?}");
-        if let Some(most) = self.settings.max_idle {
+        if let Some(most) = stage.model.settings().max_idle {
+            let most = most.max(self.idle_bound.get());
+            let most = most.max(stage.model.take_most_idle());
             assert!(status.idle <= most, "too many idle: {status:?}");
         }
+        self.idle_bound.set(status.idle);
         if status.closed {
             assert_eq!((status.idle, status.waiting), (0, 0), "{status:?}");
         }
@@ -149,6 +155,9 @@ impl Conditions {
         let Some(sight) = stage.model.look() else {
             return;
         };
+        self.assert_old_and_silent_ones_are_seen_to(&sight, stage);
+        self.assert_nobody_is_stalled(&sight, stage);
+        self.assert_told_when_quiet(&sight, stage);
         let Some((what, excuse)) = self.wanting(&sight, stage) else {
             self.starving.set(None);
             return self.assert_nobody_waits_for_the_hung(&sight, stage);
@@ -171,7 +180,8 @@ impl Conditions {
     /// a place for another.
     fn assert_nobody_waits_for_the_hung(&self, sight: &Sight, stage: &Stage<'_>) {
         let status = &sight.status;
-        if status.closed || status.waiting == 0 || !self.could_connect(sight) {
+        let nobody_waits = status.waiting == 0 || status.paused;
+        if status.closed || nobody_waits || !self.could_connect(sight) {
             return;
         }
         let (_, last) = self.last_begun.get();
@@ -221,18 +231,24 @@ impl Conditions {
         if status.closed {
             return None;
         }
-        let settings = &self.settings;
+        let settings = stage.model.settings();
         let under_way = status.connecting + status.checking;
+        // Nobody is served in a pause.
+        let waiting = match status.paused {
+            true => 0,
+            false => status.waiting,
+        };
+        let useful = under_way.saturating_sub(stage.model.vain_work());
         let could_connect = self.could_connect(sight);
-        let enough_checks = status.checking >= status.waiting;
+        let enough_checks = status.checking >= waiting;
         let checks = settings.check_policy != CheckPolicy::Never;
-        if status.waiting > 0 && status.idle > 0 && !(checks && enough_checks) {
+        if waiting > 0 && status.idle > 0 && !(checks && enough_checks) {
             return Some(("somebody waits beside an idle connection", Excuse::None));
         }
-        if status.waiting > 0 && self.has_fit_ones(sight, stage) {
+        if waiting > 0 && self.has_fit_ones(sight, stage) {
             return Some(("somebody waits beside a fit connection", Excuse::None));
         }
-        if status.waiting > under_way && could_connect {
+        if waiting > useful && could_connect {
             let excuse = match settings.fail_fast {
                 // Each attempt is for somebody, who learns how it ended.
                 true => Excuse::None,
@@ -240,7 +256,7 @@ impl Conditions {
             };
             return Some(("somebody waits beside a free place", excuse));
         }
-        let coming = status.idle + status.recycling + under_way.saturating_sub(status.waiting);
+        let coming = status.idle + status.recycling + under_way.saturating_sub(waiting);
         let wanted = settings.min_idle.min(status.max_size);
         if coming < wanted && could_connect && !self.loses {
             let what = "too few are idle, and nobody sees to it";
@@ -256,8 +272,13 @@ impl Conditions {
         };
         // What happened before the clock began did not happen.
         let before = |time| sight.now.checked_sub(time);
-        let made_since = self.settings.shortest_lifetime().and_then(before);
-        let (at_hand, fit) = stage.world.ledger().at_hand(before(age), made_since);
+        let fit_since = before(age);
+        let made_since = stage.model.shortest_lifetime().and_then(before);
+        let is_of_today = stage.model.those_of_today();
+        let (at_hand, fit) = stage.world.ledger().at_hand(|one| {
+            let young = one.made_at >= made_since && is_of_today(&one);
+            young && one.fit_at >= fit_since
+        });
         fit + sight.status.idle > at_hand
     }
 }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use watertight::{CloseReason, Pool};
+use futures_lite::future::poll_once;
+use watertight::{AcquireError, CloseReason, Pool};
 
 use crate::coverage::saw;
 use crate::fickle::Fickle;
 use crate::plan::{Plan, ms};
-use crate::support::{LawPool, Scripted};
+use crate::support::{Acquired, LawPool, Scripted};
 use crate::user::Stage;
 use crate::watcher::Watcher;
+
+/// No reset is spread over more.
+const LONGEST_RESET: Duration = ms(300);
 
 /// The users are gone, and nothing goes wrong any more.
 pub(crate) struct Ending<'a, 's> {
@@ -26,8 +30,12 @@ impl Ending<'_, '_> {
         stage.note(|| "all is well again".into());
         let starts_anew = self.plan.mischief.loses && stage.chance.borrow_mut().bool();
         self.all_goes_well(starts_anew);
+        let pool = pool.map(|pool| LawPool::of(pool, stage.world));
+        if let Some(pool) = &pool {
+            stage.resume(pool);
+        }
         self.give_time();
-        match pool.map(|pool| LawPool::of(pool, stage.world)) {
+        match pool {
             Some(pool) => self.is_as_good_as_new(&pool, starts_anew),
             None => saw("ending: the pool has gone with its users"),
         }
@@ -63,10 +71,14 @@ impl Ending<'_, '_> {
     /// Longer than any limit, any delay, the idle time-out, and the patience of those who were
     /// forgotten.
     fn give_time(&self) {
-        let settings = &self.plan.settings;
+        let settings = &self.stage.model.settings();
         let idle = settings.idle_timeout.unwrap_or(0) * 5 / 4;
         let late = ms(3 * self.plan.mischief.late + idle);
-        let time = settings.patience() + settings.longest_call() + settings.longest_delay();
+        // Those who came first were told another time.
+        let times = [settings, &self.plan.settings].map(|settings| {
+            settings.patience() + settings.longest_call() + settings.longest_delay()
+        });
+        let time = times[0].max(times[1]).max(LONGEST_RESET);
         self.stage.runtime.advance(time + late);
         self.stage.model.look();
     }
@@ -80,6 +92,7 @@ impl Ending<'_, '_> {
                 self.assert_recovered(pool);
             }
             self.assert_full_capacity(pool);
+            self.assert_renewed(pool);
             if starts_anew {
                 self.comes_back_to_life(pool);
             }
@@ -87,7 +100,8 @@ impl Ending<'_, '_> {
         stage.forgotten.borrow_mut().clear();
         stage.model.compare(pool);
         if let Some(watcher) = self.watcher {
-            watcher.compare(&pool.statistics());
+            let rejected = stage.model.books.borrow().tally.rejections.total();
+            watcher.compare(&pool.statistics(), rejected);
         }
         let closes = pool.statistics().closes;
         for reason in CloseReason::ALL {
@@ -96,7 +110,7 @@ impl Ending<'_, '_> {
             }
         }
         let leaked = stage.leaked.borrow().len();
-        let closing = pool.close_within(self.plan.settings.patience());
+        let closing = pool.close_within(4 * self.plan.settings.longest_call());
         let left = stage.runtime.block_on(closing);
         assert_eq!(
             left, leaked,
@@ -107,7 +121,7 @@ impl Ending<'_, '_> {
     /// Without anybody asking.
     fn assert_recovered(&self, pool: &LawPool) {
         saw("ending: the pool has recovered");
-        let settings = &self.plan.settings;
+        let settings = &self.stage.model.settings();
         let status = pool.status();
         let free = status.max_size.saturating_sub(status.in_use);
         assert!(
@@ -126,17 +140,38 @@ impl Ending<'_, '_> {
         let lost = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
         assert!(status.in_use <= lost, "lent, but nobody has it: {status:?}");
         let most = status.max_size.saturating_sub(status.in_use);
-        let patience = Duration::from_secs(30);
-        let held = stage.runtime.block_on(async {
-            let mut held = Vec::new();
-            for _ in 0..most {
-                let acquire = pool.acquire_timeout(patience);
-                held.push(stage.model.watch(patience, acquire).await);
-            }
-            held
-        });
+        let held: Vec<_> = (0..most).map(|_| self.acquire(pool)).collect();
         for (place, conn) in held.iter().enumerate() {
             assert!(conn.is_ok(), "only {place} of {most}: {conn:?}");
+        }
+    }
+
+    fn acquire(&self, pool: &LawPool) -> Acquired {
+        let runtime = self.stage.runtime;
+        let patience = Duration::from_secs(30);
+        let acquire = || {
+            self.stage
+                .model
+                .watch(patience, pool.acquire_timeout(patience))
+        };
+        let acquired = runtime.block_on(acquire());
+        match acquired {
+            // Where nobody may wait, nobody may for the place of one that is being closed.
+            Err(AcquireError::QueueFull) => {
+                runtime.advance(Duration::ZERO);
+                runtime.block_on(acquire())
+            }
+            acquired => acquired,
+        }
+    }
+
+    /// Nothing of before a reset is left, but with those who keep it for ever.
+    fn assert_renewed(&self, pool: &LawPool) {
+        let stage = self.stage;
+        let kept = stage.leaked.borrow().len() + stage.forgotten.borrow().len();
+        if kept == 0 && !self.plan.mischief.loses {
+            let renewed = stage.runtime.block_on(poll_once(pool.wait_reset()));
+            assert!(renewed.is_some(), "old ones are left");
         }
     }
 
@@ -148,9 +183,7 @@ impl Ending<'_, '_> {
         if status.in_use < status.max_size && stage.chance.borrow_mut().bool() {
             saw("ending: brought back to life by an acquire");
             pool.retain(|_, _| false);
-            let patience = Duration::from_secs(30);
-            let acquire = stage.model.watch(patience, pool.acquire_timeout(patience));
-            let acquired = stage.runtime.block_on(acquire);
+            let acquired = self.acquire(pool);
             assert!(acquired.is_ok(), "all is well, but: {acquired:?}");
         } else {
             saw("ending: brought back to life by a fill");

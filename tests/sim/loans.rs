@@ -6,6 +6,7 @@ use watertight::CheckPolicy;
 
 use crate::coverage::saw;
 use crate::model::{Model, Served};
+use crate::plan::ms;
 use crate::support::Lent;
 
 impl Model {
@@ -14,11 +15,16 @@ impl Model {
         let metrics = conn.metrics();
         let since = self.now() - served.at;
         let age = metrics.age().saturating_sub(since);
-        if let Some(most) = self.settings.max_uses {
+        self.assert_not_of_before(conn, served);
+        if let Some(most) = self.settings().max_uses {
             assert!(metrics.uses() <= most, "lent too often");
         }
-        if let Some(lifetime) = self.settings.lifetime() {
-            let most = lifetime + self.lateness;
+        let lifetimes = self.lifetimes(self.now() - metrics.age());
+        let longest = lifetimes
+            .into_iter()
+            .try_fold(0, |most, one| Some(most.max(one?)));
+        if let Some(lifetime) = longest {
+            let most = ms(lifetime) + self.lateness;
             assert!(age < most, "lent at the age of {age:?}");
         }
         if unchecked_will_do {
@@ -29,7 +35,7 @@ impl Model {
             true => "loan: checked",
             false => "loan: unchecked",
         });
-        match self.settings.check_policy {
+        match self.settings().check_policy {
             CheckPolicy::Always => {
                 // One that has just been made needs no check.
                 let is_new = metrics.uses() == 1 && age == Duration::ZERO;

@@ -21,20 +21,28 @@
 
 mod alarm;
 mod answers;
+mod change;
+mod changes;
 mod conditions;
 mod coverage;
 mod draw;
 mod ending;
 mod fickle;
+mod load;
 mod loans;
 mod model;
+mod operating;
 mod outage;
 mod plan;
+mod quiet;
+mod renewal;
 mod run;
 mod settings;
 #[path = "../it/support/mod.rs"]
 mod support;
+mod turned_away;
 mod user;
+mod watched;
 mod watcher;
 
 use std::cell::RefCell;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use watertight::Faults;
 
+use crate::change::Change;
 use crate::draw::Draw;
 use crate::settings::Settings;
 use crate::support::{Step, err, hang, ok, panics, permanent};
@@ -167,6 +168,17 @@ pub(crate) enum Op {
     ServerGoes(Mood),
     Close(Option<Cancel>),
     CloseWithin(Ms),
+    /// Nothing is lent until nothing is in use, or the user loses patience; and then for a while, or
+    /// for good.
+    Pause {
+        cancel: Option<Cancel>,
+        then: Option<Ms>,
+    },
+    Resume,
+    /// At once, or spread over so long.
+    Reset(Option<Ms>),
+    WaitReset(Option<Cancel>),
+    Set(Change),
 }
 
 /// When a user loses interest.
@@ -193,6 +205,8 @@ pub(crate) enum End {
     Panic,
     /// It never comes back, as far as the pool can tell.
     Leak,
+    /// It is declared to be the last loan, and then used for a while.
+    Retire(Ms),
 }
 
 /// What a `retain` thinks of a connection.
@@ -206,18 +220,28 @@ pub(crate) enum Keep {
 
 impl Plan {
     pub(crate) fn draw(draw: &mut Draw<'_>) -> Self {
-        let settings = Settings::draw(draw);
+        let mut settings = Settings::draw(draw);
         let mischief = Mischief::draw(draw);
         let moods = Moods::draw(draw);
         let chance = draw.number();
         let lone = draw.percent(20);
         let users = draw.within(1..=6);
-        let users = (0..users)
+        let mut users: Vec<Vec<Op>> = (0..users)
             .map(|_| {
                 let ops = draw.within(1..=6);
                 (0..ops).map(|_| Op::draw(draw, mischief.loses)).collect()
             })
             .collect();
+        settings.draw_more(draw, mischief.loses);
+        for _ in 0..draw.one_of(&[0, 0, 1, 2, 4]) {
+            let user = draw.below(users.len());
+            let place = draw.below(users[user].len() + 1);
+            let op = Op::draw_more(draw);
+            if matches!(op, Op::Reset(_)) && draw.percent(50) {
+                users[user].insert(place, Op::WaitReset(Cancel::draw(draw, 30)));
+            }
+            users[user].insert(place, op);
+        }
         Plan {
             settings,
             mischief,
@@ -276,6 +300,28 @@ impl Op {
             _ if draw.percent(60) => Op::Sleep(draw.one_of(&[2, 60])),
             _ if draw.percent(50) => Op::CloseWithin(draw.one_of(&[0, 10, 100])),
             _ => Op::Close(Cancel::draw(draw, 50)),
+        }
+    }
+}
+
+impl Op {
+    /// What was thought of last: to be put in between, so that the rest is what it has always been.
+    fn draw_more(draw: &mut Draw<'_>) -> Self {
+        match draw.below(12) {
+            0..=2 => Op::Pause {
+                cancel: Cancel::draw(draw, 60),
+                then: draw.one_of(&[Some(0), Some(5), Some(60), None]),
+            },
+            3 => Op::Resume,
+            4..=6 => Op::Reset(draw.one_of(&[None, None, Some(10), Some(60), Some(300)])),
+            7 => Op::WaitReset(Cancel::draw(draw, 30)),
+            8 => Op::Acquire {
+                patience: Some(80),
+                cancel: None,
+                hold: 0,
+                end: End::Retire(draw.one_of(&[0, 5])),
+            },
+            _ => Op::Set(Change::draw(draw)),
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn run(plan: &Plan, report: &RefCell<Report>, traced: bool) {
             false => world.pool(configure),
         };
         let weak = pool.downgrade();
-        let model = Model::new(runtime.clone(), weak.clone(), plan);
+        let model = Model::new(runtime.clone(), weak.clone(), world, plan);
         let stage = Stage {
             world,
             runtime: &runtime,

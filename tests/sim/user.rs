@@ -10,10 +10,11 @@ use futures_lite::future::or;
 use watertight::{Condition, IdleOrder, PooledConnection, VirtualRuntime};
 
 use crate::coverage::{saw, saw_variant};
-use crate::model::{Model, Watched};
+use crate::model::Model;
 use crate::plan::{Cancel, End, Keep, Mood, Ms, Op, ms};
 use crate::run::Report;
 use crate::support::{LawPool, Lent, World};
+use crate::watched::Watched;
 
 /// What all users share.
 pub(crate) struct Stage<'a> {
@@ -32,7 +33,7 @@ pub(crate) struct Stage<'a> {
 }
 
 /// Longer than anything that ends.
-const FOR_EVER: Ms = 60_000;
+const FOR_EVER: Ms = 20_000;
 
 impl<'a> Stage<'a> {
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
@@ -114,11 +115,7 @@ impl<'a> Stage<'a> {
                     assert_eq!(pool.status().size, 0, "closed, it says");
                     true
                 };
-                let given_up = async {
-                    self.sleep(FOR_EVER).await;
-                    !(self.leaked.borrow().is_empty() && self.forgotten.borrow().is_empty())
-                };
-                let closed = self.until(cancel, or(given_up, closed)).await;
+                let closed = self.until(cancel, or(self.given_up(), closed)).await;
                 assert!(
                     closed != Some(false),
                     "nobody has one, but closing does not end"
@@ -139,7 +136,18 @@ impl<'a> Stage<'a> {
                 let in_time = took <= ms(grace) || self.stalls;
                 assert!(in_time, "waited for {took:?}");
             }
+            Op::Pause { cancel, then } => self.pause(pool, cancel, then).await,
+            Op::Resume => self.resume(pool),
+            Op::Reset(over) => self.reset(pool, over),
+            Op::WaitReset(cancel) => self.wait_reset(pool, cancel).await,
+            Op::Set(change) => self.set(pool, change),
         }
+    }
+
+    /// Resolves when nothing can come back any more that has not. False if all should have.
+    pub(crate) async fn given_up(&self) -> bool {
+        self.sleep(FOR_EVER).await;
+        !(self.leaked.borrow().is_empty() && self.forgotten.borrow().is_empty())
     }
 
     async fn acquire(
@@ -148,7 +156,7 @@ impl<'a> Stage<'a> {
         patience: Option<Ms>,
         cancel: Option<Cancel>,
     ) -> Option<Lent> {
-        let limit = patience.map_or(self.model.settings.patience(), ms);
+        let limit = patience.map_or(self.model.settings().patience(), ms);
         let watched = match patience {
             Some(_) => self.model.watch(limit, pool.acquire_timeout(limit)),
             None => self.model.watch(limit, pool.acquire()),
@@ -172,7 +180,7 @@ impl<'a> Stage<'a> {
 
     async fn forget_waiting(&self, pool: &LawPool) {
         let owned = pool.clone();
-        let limit = self.model.settings.patience();
+        let limit = self.model.settings().patience();
         let acquire = async move { owned.acquire().await };
         let mut watched = self.model.watch(limit, acquire);
         let polled = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut watched).poll(cx)));
@@ -198,9 +206,10 @@ impl<'a> Stage<'a> {
             let before = self.model.look_at_it();
             let picked = pool.try_acquire();
             self.model.tried(picked.as_ref(), &before);
-            let settings = &self.model.settings;
+            let settings = &self.model.settings();
             // Those that are too old are passed over.
-            let (Some(picked), None) = (picked, settings.max_lifetime) else {
+            let ageing = self.model.shortest_lifetime().is_some() || self.model.was_spread();
+            let Some(picked) = picked.filter(|_| !ageing) else {
                 return;
             };
             let next = match settings.idle_order {
@@ -245,6 +254,10 @@ impl<'a> Stage<'a> {
                 assert!(catch_unwind(panic).is_err());
             }
             End::Leak => self.leaked.borrow_mut().push(conn),
+            End::Retire(hold) => {
+                conn.retire();
+                self.sleep(hold).await;
+            }
         }
     }
 
@@ -252,10 +265,10 @@ impl<'a> Stage<'a> {
         let connects = self.world.connects();
         connects.forget();
         let mut chance = self.chance.borrow_mut();
-        connects.next((0..20).map(|_| mood.step(&self.model.settings, &mut chance)));
+        connects.next((0..20).map(|_| mood.step(&self.model.settings(), &mut chance)));
     }
 
-    async fn sleep(&self, time: Ms) {
+    pub(crate) async fn sleep(&self, time: Ms) {
         self.runtime.sleep(ms(time)).await;
     }
 
@@ -275,7 +288,11 @@ impl<'a> Stage<'a> {
     }
 
     /// Drops a future when its owner loses interest.
-    async fn until<T>(&self, cancel: Option<Cancel>, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn until<T>(
+        &self,
+        cancel: Option<Cancel>,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
         let result = self.until_cancelled(cancel, future).await;
         if let (Some(cancel), None) = (cancel, &result) {
             saw_variant("cancelled", &cancel);

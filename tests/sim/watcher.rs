@@ -29,6 +29,7 @@ struct Seen {
     failed: u64,
     acquired: u64,
     closed: u64,
+    rejected: u64,
 }
 
 impl Watcher {
@@ -53,7 +54,7 @@ impl Watcher {
     }
 
     /// Nothing happens any more: as much has been told as has happened.
-    pub(crate) fn compare(&self, statistics: &Statistics) {
+    pub(crate) fn compare(&self, statistics: &Statistics, rejected: u64) {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let told = [seen.connected, seen.failed, seen.acquired, seen.closed];
         let happened = [
@@ -63,6 +64,7 @@ impl Watcher {
             statistics.closes.total(),
         ];
         assert_eq!(told, happened, "connected, failed, acquired, closed");
+        assert_eq!(seen.rejected, rejected, "rejected");
     }
 }
 
@@ -85,6 +87,10 @@ impl Observer for Watcher {
 
     fn timed_out(&self, _: &event::TimedOut) {
         self.note(|_| ());
+    }
+
+    fn rejected(&self, _: &event::Rejected) {
+        self.note(|seen| seen.rejected += 1);
     }
 
     fn closed(&self, _: &event::Closed) {

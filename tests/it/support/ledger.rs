@@ -3,6 +3,7 @@
 //! A violation is noted rather than raised where it is found, since that is inside the pool, which
 //! survives panics. [`Ledger::assert_clean`] raises them all.
 
+mod generations;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use watertight::{Runtime, Timer};
+
+pub(crate) use self::generations::{AtHand, Birth, Generation};
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,7 @@ struct Entry {
     fit_at: Option<Instant>,
     /// It was outside the pool when it was destroyed.
     detached: bool,
+    born: Birth,
 }
 
 /// What spoke for a connection when it was lent.
@@ -49,6 +53,7 @@ pub(crate) struct Credentials {
     pub(crate) checked: bool,
     /// When it was last known to be fit.
     pub(crate) fit_at: Option<Instant>,
+    pub(crate) born: Birth,
 }
 
 /// How many connections are where.
@@ -69,7 +74,9 @@ pub(crate) struct Count {
 #[derive(Debug, Default)]
 struct Books {
     entries: Vec<Entry>,
-    connecting: usize,
+    /// The attempts to connect under way.
+    connecting: Vec<Birth>,
+    generation: Generation,
     live: usize,
     limit: usize,
     peak: usize,
@@ -167,18 +174,28 @@ impl Ledger {
         self.lock().limit = limit;
     }
 
-    pub(super) fn connect_begun(&self) {
+    pub(super) fn connect_begun(&self) -> Birth {
         let mut books = self.lock();
-        books.connecting += 1;
+        let born = books.generation.resets;
+        books.connecting.push(born);
         books.note_peak();
+        born
     }
 
-    pub(super) fn connect_over(&self) {
-        self.lock().connecting -= 1;
+    pub(super) fn connect_over(&self, born: Birth) {
+        let mut books = self.lock();
+        let attempt = books.connecting.iter().position(|other| *other == born);
+        books.connecting.remove(attempt.expect("it had begun"));
     }
 
     /// A new connection; returns its id.
     pub(super) fn made(&self, at: At) -> usize {
+        let born = self.generation().resets;
+        self.made_by(at, born)
+    }
+
+    /// A new connection, by an attempt that began then; returns its id.
+    pub(super) fn made_by(&self, at: At, born: Birth) -> usize {
         let mut books = self.lock();
         books.entries.push(Entry {
             at,
@@ -188,6 +205,7 @@ impl Ledger {
             made_at: self.clock.now(),
             fit_at: self.clock.now(),
             detached: at == At::Detached,
+            born,
         });
         books.live += usize::from(at != At::Detached);
         books.note_peak();
@@ -243,22 +261,8 @@ impl Ledger {
         Credentials {
             checked: entry.checked,
             fit_at: entry.fit_at,
+            born: entry.born,
         }
-    }
-
-    /// How many connections are the pool's and not being worked at, idle ones among them, and how
-    /// many of these were fit at the one time and made at the other, or later.
-    pub(crate) fn at_hand(
-        &self,
-        fit_since: Option<Instant>,
-        made_since: Option<Instant>,
-    ) -> (usize, usize) {
-        let books = self.lock();
-        let at_hand = || books.entries.iter().filter(|entry| entry.at == At::Pool);
-        let fit = at_hand().filter(|entry| {
-            !entry.condemned && entry.fit_at >= fit_since && entry.made_at >= made_since
-        });
-        (at_hand().count(), fit.count())
     }
 
     /// True if the connection must not be lent any more.
@@ -278,7 +282,7 @@ impl Ledger {
     /// unless it was detached. `politely`: through the manager, for no task was lost.
     pub(crate) fn assert_all_gone(&self, politely: bool) {
         let books = self.lock();
-        assert_eq!(books.connecting, 0, "attempts to connect are left");
+        assert_eq!(books.connecting, [], "attempts to connect are left");
         for (id, entry) in books.entries.iter().enumerate() {
             if entry.detached {
                 continue;
@@ -317,7 +321,7 @@ impl Books {
         let entries = || self.entries.iter();
         Count {
             made: self.entries.len(),
-            connecting: self.connecting,
+            connecting: self.connecting.len(),
             live: self.live,
             held: entries().filter(|entry| entry.at == At::Holder).count(),
             detached: entries().filter(|entry| entry.detached).count(),
@@ -329,7 +333,7 @@ impl Books {
 
     /// Called whenever the number of places taken may have risen.
     fn note_peak(&mut self) {
-        let taken = self.connecting + self.live;
+        let taken = self.connecting.len() + self.live;
         if taken > self.limit {
             let limit = self.limit;
             self.note(format!("{taken} places are taken, of {limit}"));

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use watertight::{Condition, Manager, Metrics, PooledConnection, Runtime, Timer};
 
-use super::ledger::{At, Credentials, Ledger};
+use super::ledger::{At, Birth, Credentials, Ledger};
 use super::script::{End, Gate, Script};
 
 /// What the scripts of a [`Scripted`] manager call an error.
@@ -148,9 +148,13 @@ impl Manager for Scripted {
         let attempt = Attempt::begin(&self.stage.ledger);
         let connects = self.connects.as_deref().unwrap_or(&self.stage.connects);
         self.play(connects).await?;
+        let born = attempt.born;
         // Counted as over first: one place is not to be counted as two.
         drop(attempt);
-        Ok(Conn::new(&self.stage, At::Pool))
+        Ok(Conn::numbered(
+            &self.stage,
+            self.stage.ledger.made_by(At::Pool, born),
+        ))
     }
 
     async fn check(&self, conn: &mut Conn, _: &Metrics) -> Result<(), Refused> {
@@ -195,18 +199,21 @@ impl Manager for Scripted {
 }
 
 /// An attempt to connect under way.
-struct Attempt<'a>(&'a Ledger);
+struct Attempt<'a> {
+    ledger: &'a Ledger,
+    born: Birth,
+}
 
 impl<'a> Attempt<'a> {
     fn begin(ledger: &'a Ledger) -> Self {
-        ledger.connect_begun();
-        Attempt(ledger)
+        let born = ledger.connect_begun();
+        Attempt { ledger, born }
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.0.connect_over();
+        self.ledger.connect_over(self.born);
     }
 }
 
@@ -223,7 +230,12 @@ impl Drop for Doubt<'_> {
         self.ledger.pass(self.id, &[self.at], At::Pool);
         match self.dispelled {
             true => self.ledger.found_fit(self.id, self.at),
-            false => self.ledger.condemn(self.id),
+            false => {
+                self.ledger.condemn(self.id);
+                if self.at == At::Check {
+                    self.ledger.check_failed(self.id);
+                }
+            }
         }
     }
 }
@@ -243,8 +255,12 @@ pub(crate) struct Conn {
 
 impl Conn {
     pub(super) fn new(stage: &Arc<Stagecraft>, at: At) -> Self {
+        Conn::numbered(stage, stage.ledger.made(at))
+    }
+
+    fn numbered(stage: &Arc<Stagecraft>, id: usize) -> Self {
         Conn {
-            id: stage.ledger.made(at),
+            id,
             stage: Arc::clone(stage),
             condition: Condition::Clean,
             session: String::new(),
@@ -307,6 +323,13 @@ impl Lent {
     /// [`PooledConnection::detach`].
     pub(crate) fn detach(mut self) -> Conn {
         PooledConnection::detach(self.hand_in(At::Detached))
+    }
+
+    /// [`PooledConnection::retire`].
+    pub(crate) fn retire(&mut self) {
+        let guard = self.guard.as_mut().expect("it is still here");
+        guard.stage.ledger.condemn(guard.id);
+        PooledConnection::retire(guard);
     }
 
     /// [`PooledConnection::metrics`].

@@ -56,7 +56,7 @@ pub(crate) use watertight::VirtualRuntime as Virtual;
 
 pub(crate) use self::{
     keyed::KeyedLawPool,
-    ledger::{At, Count, Ledger},
+    ledger::{At, AtHand, Count, Generation, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,
     pool::{Acquired, LawPool},
