@@ -114,7 +114,9 @@ impl<C, E> State<C, E> {
         if self.closed {
             return;
         }
-        self.renewals.first_attempt = self.attempts.next();
+        if !cfg!(mutant = "reset-forgets-connects") {
+            self.renewals.first_attempt = self.attempts.next();
+        }
         self.renewals.begin(now, over, self.size());
         if over.is_zero() {
             // What they make is of no use to anybody.
@@ -173,6 +175,7 @@ impl<C, E> State<C, E> {
             if let Some(overload) = &mut self.overload {
                 overload.forget();
             }
+            #[cfg(not(mutant = "resume-serves-nobody"))]
             self.hurry(now, fx);
             self.note_due(self.next_due(now), fx);
         }

@@ -86,7 +86,11 @@ impl<C, E> State<C, E> {
             return 0;
         }
         let fresh = self.allowance(self.hopeful(now), 0, now);
-        fresh + self.driverless.saturating_sub(self.free())
+        let lost = self.driverless.saturating_sub(self.free());
+        match cfg!(mutant = "driverless-not-hungry") {
+            true => fresh,
+            false => fresh + lost,
+        }
     }
 
     /// Those who wait and have nothing coming, as far as the limit on concurrent connects lets them

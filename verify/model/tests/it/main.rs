@@ -7,6 +7,9 @@ mod cancelling;
 mod closing;
 mod exits;
 mod harness;
+#[cfg(shuttle)]
+mod keyed;
 mod losing;
+mod operating;
 mod serving;
 mod support;

@@ -16,3 +16,6 @@ pub(crate) fn queued(pool: &Pool<Maker>) -> BoxFuture<Acquired> {
 pub(crate) fn held(pool: &Pool<Maker>) -> PooledConnection<Maker> {
     pool.try_acquire().expect("one is idle")
 }
+
+#[cfg(shuttle)]
+pub(crate) type KeyedPools = watertight::KeyedPool<char, Maker>;

@@ -9,7 +9,8 @@ pub(crate) struct Ledger(Mutex<Books>);
 #[derive(Default)]
 struct Books {
     entries: Vec<Entry>,
-    connecting: usize,
+    /// The attempts to connect under way, by their numbers.
+    connecting: Vec<usize>,
     limit: usize,
     pools: usize,
     attempts: usize,
@@ -18,6 +19,8 @@ struct Books {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
+    /// The number of the attempt that made it; 0 if it was made elsewhere.
+    attempt: usize,
     closes: usize,
     detached: bool,
     gone: bool,
@@ -46,21 +49,42 @@ impl Ledger {
     pub(super) fn connect_begins(&self) -> usize {
         let (taken, limit, attempt) = {
             let mut books = self.lock();
-            books.connecting += 1;
             books.attempts += 1;
+            let attempt = books.attempts;
+            books.connecting.push(attempt);
             (books.taken(), books.limit, books.attempts)
         };
         assert!(taken <= limit, "{taken} places are taken, of {limit}");
         attempt
     }
 
-    pub(super) fn connect_ends(&self) {
-        self.lock().connecting -= 1;
+    pub(super) fn connect_ends(&self, attempt: usize) {
+        let connecting = &mut self.lock().connecting;
+        connecting.retain(|other| *other != attempt);
     }
 
-    pub(super) fn made(&self) -> usize {
+    /// How many attempts to connect have begun.
+    pub(crate) fn attempts(&self) -> usize {
+        self.lock().attempts
+    }
+
+    /// True if the first so many attempts are over, and what they made, or was made elsewhere, is
+    /// gone.
+    pub(crate) fn is_done_with(&self, attempts: usize) -> bool {
+        let books = self.lock();
+        let live = books.entries.iter().filter(|entry| entry.is_live());
+        let mut of = books.connecting.iter().copied();
+        let mut made_by = live.map(|entry| entry.attempt);
+        of.all(|attempt| attempt > attempts) && made_by.all(|attempt| attempt > attempts)
+    }
+
+    /// A connection was made by that attempt, or elsewhere.
+    pub(super) fn made(&self, attempt: usize) -> usize {
         let mut books = self.lock();
-        books.entries.push(Entry::default());
+        books.entries.push(Entry {
+            attempt,
+            ..Entry::default()
+        });
         books.entries.len() - 1
     }
 
@@ -94,7 +118,7 @@ impl Ledger {
     pub(super) fn assert_balanced(&self, politely: bool) {
         let (entries, connecting, pools) = {
             let books = self.lock();
-            (books.entries.clone(), books.connecting, books.pools)
+            (books.entries.clone(), books.connecting.len(), books.pools)
         };
         assert_eq!(connecting, 0, "attempts to connect are left");
         for (id, entry) in entries.iter().enumerate() {
@@ -106,16 +130,18 @@ impl Ledger {
     }
 }
 
+impl Entry {
+    fn is_live(&self) -> bool {
+        !self.gone && !self.detached
+    }
+}
+
 impl Books {
     fn live(&self) -> usize {
-        let live = self
-            .entries
-            .iter()
-            .filter(|entry| !entry.gone && !entry.detached);
-        live.count()
+        self.entries.iter().filter(|entry| entry.is_live()).count()
     }
 
     fn taken(&self) -> usize {
-        self.connecting + self.live()
+        self.connecting.len() + self.live()
     }
 }

@@ -17,9 +17,10 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(ledger: &Arc<Ledger>) -> Self {
+    /// One that was made by that attempt; by none, if that is 0.
+    pub(super) fn new(ledger: &Arc<Ledger>, attempt: usize) -> Self {
         Conn {
-            id: ledger.made(),
+            id: ledger.made(attempt),
             condition: Condition::Clean,
             ledger: Arc::clone(ledger),
         }
@@ -57,11 +58,11 @@ pub(crate) struct Script {
 }
 
 /// An attempt that is noted as under way until this is dropped.
-struct UnderWay<'a>(&'a Ledger);
+struct UnderWay<'a>(&'a Ledger, usize);
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.connect_ends();
+        self.0.connect_ends(self.1);
     }
 }
 
@@ -71,7 +72,7 @@ impl Manager for Maker {
 
     async fn connect(&self) -> Result<Conn, Refused> {
         let attempt = self.ledger.connect_begins();
-        let _under_way = UnderWay(&self.ledger);
+        let _under_way = UnderWay(&self.ledger, attempt);
         pause().await;
         let Script {
             failing_connects,
@@ -84,7 +85,7 @@ impl Manager for Maker {
         if attempt <= failing_connects + hanging_connects {
             std::future::pending::<()>().await;
         }
-        Ok(Conn::new(&self.ledger))
+        Ok(Conn::new(&self.ledger, attempt))
     }
 
     async fn check(&self, _: &mut Conn, _: &Metrics) -> Result<(), Refused> {
@@ -131,9 +132,9 @@ impl BlockingManager for BlockingMaker {
     type Error = Refused;
 
     fn connect(&self) -> Result<Conn, Refused> {
-        self.ledger.connect_begins();
-        let _under_way = UnderWay(&self.ledger);
-        Ok(Conn::new(&self.ledger))
+        let attempt = self.ledger.connect_begins();
+        let _under_way = UnderWay(&self.ledger, attempt);
+        Ok(Conn::new(&self.ledger, attempt))
     }
 
     fn close(&self, conn: Conn) {

@@ -5,6 +5,8 @@ mod ledger;
 mod manager;
 mod world;
 
+#[cfg(shuttle)]
+pub(crate) use callers::KeyedPools;
 pub(crate) use callers::{Acquired, held, queued};
 pub(crate) use executor::{begin, block_on};
 pub(crate) use explore::{explore, explore_crowd};

@@ -8,6 +8,8 @@ use checker::clock::Clock;
 use checker::thread::{self, JoinHandle};
 use watertight::{Blocking, Builder, CheckPolicy, Manager, Pool, Spawner};
 
+#[cfg(shuttle)]
+use super::callers::KeyedPools;
 use super::executor::{Executor, Until, block_on};
 use super::ledger::Ledger;
 use super::manager::{BlockingMaker, Conn, Maker, Script};
@@ -85,24 +87,65 @@ impl World {
         set: impl FnOnce(Builder<M>) -> Builder<M>,
     ) -> Pool<M> {
         self.ledger.pool_begins(places);
-        let builder = Pool::builder(manager)
+        let builder = without_limits(Pool::builder(manager))
             .max_size(places)
-            .acquire_timeout(None)
-            .connect_timeout(None)
-            .check_timeout(None)
-            .recycle_timeout(None)
-            .close_timeout(None)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .check_policy(CheckPolicy::Never)
             .runtime(self.runtime.clone());
         let pool = set(builder).build();
         pool.expect("the settings make sense")
     }
 
+    /// Pools of keys that have so many places together, where nothing goes wrong but this.
+    #[cfg(shuttle)]
+    pub(crate) fn keyed_pool(&self, places: usize, script: Script) -> KeyedPools {
+        let ledger = Arc::clone(&self.ledger);
+        let factory = move |_: &char| {
+            ledger.pool_begins(places);
+            Maker {
+                ledger: Arc::clone(&ledger),
+                script,
+            }
+        };
+        let runtime = self.runtime.clone();
+        let pool = watertight::KeyedPool::builder(factory)
+            .max_total(places)
+            .each(|pool| without_limits(pool).runtime(runtime))
+            .build();
+        pool.expect("the settings make sense")
+    }
+
+    /// Lets everything run until this is over.
+    #[cfg(shuttle)]
+    pub(crate) fn eventually<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let result = Arc::new(std::sync::Mutex::new(None));
+        let told = Arc::clone(&result);
+        self.task(async move {
+            let outcome = future.await;
+            *told.lock().expect("no panic in here") = Some(outcome);
+        });
+        self.settle();
+        let result = result.lock().expect("no panic in here").take();
+        result.expect("it is over")
+    }
+
+    /// Lets everything run, and asserts that nobody waits for any of these keys. Closes all, and
+    /// asserts that nothing is left.
+    #[cfg(shuttle)]
+    pub(crate) fn finish_keyed(&self, pool: KeyedPools, keys: &[char]) {
+        self.settle();
+        let waiting = |key| pool.status(key).map_or(0, |status| status.waiting);
+        assert_eq!(keys.iter().map(waiting).sum::<usize>(), 0, "{pool:?}");
+        drop(pool.close());
+        self.settle();
+        drop(pool);
+        self.over();
+    }
+
     /// A connection that was made elsewhere.
     pub(crate) fn conn(&self) -> Conn {
-        Conn::new(&self.ledger)
+        Conn::new(&self.ledger, 0)
     }
 
     /// Gives the pool connections that need no attempt to connect.
@@ -223,4 +266,16 @@ impl World {
     pub(super) fn assert_over(&self) {
         assert!(self.over.get(), "the scenario ends with `finish` or `over`");
     }
+}
+
+/// Nothing happens by itself as time passes, unless a scenario says so.
+fn without_limits<M: Manager, P>(pool: Builder<M, P>) -> Builder<M, P> {
+    pool.acquire_timeout(None)
+        .connect_timeout(None)
+        .check_timeout(None)
+        .recycle_timeout(None)
+        .close_timeout(None)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .check_policy(CheckPolicy::Never)
 }
