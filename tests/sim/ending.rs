@@ -103,12 +103,7 @@ impl Ending<'_, '_> {
             let rejected = stage.model.books.borrow().tally.rejections.total();
             watcher.compare(&pool.statistics(), rejected);
         }
-        let closes = pool.statistics().closes;
-        for reason in CloseReason::ALL {
-            if closes.get(*reason) > 0 {
-                saw(format!("closed: {reason}"));
-            }
-        }
+        self.look_at_reasons(pool);
         let leaked = stage.leaked.borrow().len();
         let closing = pool.close_within(4 * self.plan.settings.longest_call());
         let left = stage.runtime.block_on(closing);
@@ -116,6 +111,32 @@ impl Ending<'_, '_> {
             left, leaked,
             "places are taken, but not by those who leaked"
         );
+    }
+
+    /// Nothing was closed for a reason that there cannot have been.
+    fn look_at_reasons(&self, pool: &LawPool) {
+        let stage = self.stage;
+        let closes = pool.statistics().closes;
+        let settings = stage.model.settings();
+        let was_reset = stage.world.ledger().generation().resets > 0;
+        for (reason, exists) in [
+            (
+                CloseReason::Lifetime,
+                stage.model.shortest_lifetime().is_some(),
+            ),
+            (CloseReason::Uses, settings.max_uses.is_some()),
+            (
+                CloseReason::Reset,
+                was_reset || settings.reset_on_failed_check,
+            ),
+        ] {
+            assert!(exists || closes.get(reason) == 0, "closed: {reason}");
+        }
+        for reason in CloseReason::ALL {
+            if closes.get(*reason) > 0 {
+                saw(format!("closed: {reason}"));
+            }
+        }
     }
 
     /// Without anybody asking.

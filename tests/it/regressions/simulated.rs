@@ -1,0 +1,90 @@
+//! Schedules that the simulator found, or what it was about to learn.
+
+use watertight::{CheckPolicy, Condition};
+
+use super::{SECOND, poll};
+use crate::support::{World, hang, ok};
+
+/// A fill counts on the attempt that a waiter is to run whose task was lost,
+/// and is told when that waiter goes away instead.
+#[test]
+fn fill_is_told_when_the_waiter_that_it_counted_on_goes_away() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([hang()]);
+        let pool = w.pool(|b| b.max_size(1).min_idle(1));
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        runtime.kill();
+        let mut fill = Box::pin(pool.fill());
+        let gone = async {
+            runtime.sleep(SECOND).await;
+            drop(waiter);
+        };
+        let in_time = async {
+            runtime.sleep(2 * SECOND).await;
+            panic!("the fill is not told");
+        };
+        runtime.block_on(async {
+            let filled = futures_lite::future::or(in_time, &mut fill);
+            futures_lite::future::zip(filled, gone).await.0.unwrap();
+        });
+        assert_eq!(pool.status().idle, 1);
+    });
+}
+
+/// Somebody waits for a check while another idle connection is due to be checked in the background,
+/// which has to wait: the keeper sleeps meanwhile.
+#[test]
+fn keeper_sleeps_while_background_checks_must_wait() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| {
+            b.max_size(2)
+                .check_policy(CheckPolicy::Always)
+                .keepalive(SECOND / 10)
+        });
+        drop(runtime.block_on(pool.acquire_many(2)));
+        w.checks().next([ok().after(SECOND / 5)]);
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.advance(SECOND / 8);
+        assert_eq!(w.checks().calls(), 1, "those who wait come first");
+        drop(runtime.block_on(waiter).unwrap());
+        runtime.settle();
+        assert_eq!(w.checks().calls(), 2, "what was due is made up for");
+    });
+}
+
+/// What was in use last is not idle after its recycling, but closed.
+#[test]
+fn pause_does_not_wait_for_the_close_of_what_comes_back() {
+    World::by_hand(|w, runtime| {
+        w.recycles().next([ok().after(SECOND)]);
+        w.closes().next([ok().after(10 * SECOND)]);
+        let pool = w.pool(|b| b.max_size(1).close_timeout(None));
+        let mut conn = runtime.block_on(pool.acquire()).unwrap();
+        conn.condition = Condition::Dirty;
+        drop(conn);
+        let start = runtime.elapsed();
+        let pausing = pool.pause();
+        pool.reset();
+        runtime.block_on(pausing);
+        assert_eq!(runtime.elapsed() - start, SECOND);
+    });
+}
+
+/// A connect under way is of before both resets, and the second is gentle.
+#[test]
+fn connect_under_way_does_not_survive_a_reset_for_the_sake_of_a_later_one() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([ok().after(SECOND)]);
+        let pool = w.pool(|b| b.max_size(1));
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        pool.reset();
+        pool.reset_over(3600 * SECOND);
+        assert_eq!(runtime.block_on(waiter).unwrap().id(), 1);
+        assert_eq!(pool.statistics().closes.reset, 1);
+    });
+}
