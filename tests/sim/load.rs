@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use watertight::QueueOrder;
+
 use crate::plan::ms;
 use crate::settings::Settings;
 
@@ -15,6 +17,11 @@ pub(crate) struct Load {
     /// When somebody was served who had not waited for too long, or something became idle while
     /// nobody waited; in order.
     reliefs: Vec<Instant>,
+    /// Whoever comes last may be served first. Then a short wait is no relief for a quarter of an
+    /// interval after somebody was turned away.
+    reverses: bool,
+    /// When somebody may have been turned away.
+    losses: Vec<Instant>,
     /// When pauses ended: all that was before is forgotten then.
     resumed: Vec<Instant>,
 }
@@ -28,17 +35,34 @@ impl Load {
             interval,
             // Nobody waits before there is a pool.
             reliefs: vec![start + interval],
+            reverses: settings.queue_order == QueueOrder::AdaptiveLifo,
+            losses: Vec::new(),
             resumed: Vec::new(),
         })
     }
 
     pub(crate) fn is_relieved(&mut self, at: Instant) {
+        let mut losses = self.losses.iter();
+        let misled = losses.any(|&loss| loss <= at && at < loss + self.interval / 4);
+        if !(self.reverses && misled) {
+            self.note(at);
+        }
+    }
+
+    /// Somebody who had waited for this long was served, or turned away.
+    pub(crate) fn is_waited_for(&mut self, waited: Duration, at: Instant) {
+        if waited > 2 * self.target {
+            self.losses.push(at);
+        }
+    }
+
+    fn note(&mut self, at: Instant) {
         let place = self.reliefs.partition_point(|other| *other <= at);
         self.reliefs.insert(place, at);
     }
 
     pub(crate) fn is_resumed(&mut self, at: Instant) {
-        self.is_relieved(at);
+        self.note(at);
         self.resumed.push(at);
     }
 
@@ -71,10 +95,16 @@ fn only_an_interval_without_relief_is_too_much() {
         interval: ms(20),
         reliefs: vec![at(20)],
         resumed: Vec::new(),
+        reverses: true,
+        losses: vec![at(27)],
     };
     assert!(!load.may_be_too_much(at(39)));
     assert!(load.may_be_too_much(at(40)));
     load.is_relieved(at(30));
+    assert!(load.may_be_too_much(at(49)), "somebody was turned away");
+    load.is_relieved(at(32));
+    assert!(!load.may_be_too_much(at(51)), "that is long ago");
+    load.reliefs = vec![at(20), at(30)];
     assert!(!load.may_be_too_much(at(49)));
     load.is_relieved(at(55));
     assert!(load.may_be_too_much(at(55)), "it was so until now");

@@ -235,6 +235,7 @@ impl Model {
     /// So many wait, so the others have been served.
     fn note_served(&self, waiting: usize, how: Served) {
         let mut books = self.books.borrow_mut();
+        let books = &mut *books;
         let unserved = books
             .queue
             .iter_mut()
@@ -257,6 +258,9 @@ impl Model {
             waiter.served = Some(Served { last_first, ..how });
             let woken = waiter.is_awake(how.at) || self.loses_tasks;
             assert!(woken, "ticket {} was served and not woken", waiter.ticket);
+            if let Some(load) = books.load.as_mut() {
+                load.is_waited_for(how.at - waiter.since, how.at);
+            }
         }
         if served > 0 || how.paused {
             books.last_moved = Some(how.at);

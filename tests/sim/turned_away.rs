@@ -50,8 +50,9 @@ impl Model {
     /// do not count.
     fn room_to_wait(&self, status: &Status) -> Option<usize> {
         let most = self.settings().max_waiters?;
-        let out_of_reach = status.in_use + status.recycling + status.closing;
-        Some(status.max_size.saturating_sub(out_of_reach) + most)
+        let free = status.max_size.saturating_sub(status.size);
+        let within_reach = status.idle + status.connecting + status.checking + free;
+        Some(within_reach + most)
     }
 
     /// Somebody was turned away although he had time.
