@@ -21,12 +21,23 @@ impl Conditions {
         if let Some(by) = sight.now.checked_sub(slack) {
             stage.model.assert_old_ones_have_gone(status.idle, by);
         }
-        let Some(period) = stage.model.settings().keepalive else {
-            return;
-        };
+        let settings = stage.model.settings();
         let (held_up, tick) = {
             let books = stage.model.books.borrow();
             (books.checks_held_up, books.tick)
+        };
+        if let Some(limit) = settings.idle_timeout {
+            let longest = ms(limit) + tick.max(ms(limit) / 10) + slack;
+            let since = sight.now.checked_sub(longest);
+            let (_, used) = stage.world.ledger().at_hand(|one| one.back_at >= since);
+            let few = status.idle <= settings.min_idle.min(status.max_size);
+            assert!(
+                few || status.idle <= used,
+                "idle for more than {longest:?}: {status:?}, {used}"
+            );
+        }
+        let Some(period) = settings.keepalive else {
+            return;
         };
         let free = held_up.is_none_or(|at| at + slack < sight.now);
         let longest = ms(period) + tick.max(ms(period) / 10) + slack;

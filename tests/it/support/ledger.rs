@@ -41,6 +41,8 @@ struct Entry {
     made_at: Option<Instant>,
     /// When it was last known to be fit to be lent: made, brought in, given back clean, or found so.
     fit_at: Option<Instant>,
+    /// When it was last given back, made or brought in.
+    back_at: Option<Instant>,
     /// It was outside the pool when it was destroyed.
     detached: bool,
     born: Birth,
@@ -204,6 +206,7 @@ impl Ledger {
             checked: false,
             made_at: self.clock.now(),
             fit_at: self.clock.now(),
+            back_at: self.clock.now(),
             detached: at == At::Detached,
             born,
         });
@@ -219,6 +222,7 @@ impl Ledger {
         let was = books.change(id, |entry| {
             if to == At::Pool && matches!(entry.at, At::Holder | At::Detached) {
                 entry.fit_at = now;
+                entry.back_at = now;
             }
             entry.checked &= to != At::Holder;
             entry.at = to;

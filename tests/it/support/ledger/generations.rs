@@ -24,6 +24,7 @@ pub(crate) struct AtHand {
     pub(crate) born: Birth,
     pub(crate) made_at: Option<Instant>,
     pub(crate) fit_at: Option<Instant>,
+    pub(crate) back_at: Option<Instant>,
 }
 
 impl Ledger {
@@ -38,6 +39,7 @@ impl Ledger {
                 born,
                 made_at,
                 fit_at,
+                back_at,
                 ..
             } = entry;
             let facts = AtHand {
@@ -45,6 +47,7 @@ impl Ledger {
                 born,
                 made_at,
                 fit_at,
+                back_at,
             };
             !entry.condemned && is_it(facts)
         });
