@@ -284,6 +284,22 @@ check_admin() {
     check_end TERM
 }
 
+# metric NAME [LABEL]: the value of that series
+metric() { curl -sS -m 10 "$url/metrics" | grep "^$1{" | grep -e "${2:-}" | sed 's/.* //'; }
+
+check_metrics() {
+    expect 'GET /metrics counts every use' "$(field acquires)" \
+        "$(metric db_client_connection_use_time_count)"
+    expect '... and every wait' "$(field acquires)" "$(metric db_client_connection_wait_time_count)"
+    expect '... and none is in use now' 0 "$(metric db_client_connection_count 'state="used"')"
+    expect '... and all the others are idle' "$(field idle)" \
+        "$(metric db_client_connection_count 'state="idle"')"
+    expect '... and the servers that were lost' "$(field discarded)" \
+        "$(metric watertight_connection_closes 'reason="discarded"')"
+    expect 'the page has its charts' 200 \
+        "$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$url/charts.js")"
+}
+
 # smoke NAME REQUESTS
 smoke() {
     echo "$1"
@@ -295,6 +311,7 @@ smoke() {
     check_good_input
     check_faults
     check_kill_under_load "$2"
+    [ "$1" = gateway_smol ] || check_metrics
     check_end INT
     check_exhausted "$1"
     check_admin "$1"
