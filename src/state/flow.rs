@@ -166,7 +166,7 @@ impl<C, E> State<C, E> {
                 return Lend::Unavailable;
             };
             if fitness == Fitness::Expired {
-                self.condemn_expired(live, now, fx);
+                self.condemn_expired(live, fx);
                 continue;
             }
             self.count_loan(&mut live);

@@ -67,7 +67,7 @@ impl<C, E> State<C, E> {
             match self.fitness(&self.idle[index], now) {
                 Fitness::Expired => {
                     if let Some(live) = self.take_idle(index) {
-                        self.condemn_expired(live, now, fx);
+                        self.condemn_expired(live, fx);
                     }
                 }
                 Fitness::Fit => self.hand_over_idle(index, now, fx),
@@ -313,7 +313,7 @@ impl<C, E> State<C, E> {
         } else if live.retired {
             Some(CloseReason::Discarded)
         } else if live.expires_at <= now {
-            Some(CloseReason::Lifetime)
+            Some(self.why_expired(live))
         } else if self.config.max_uses.is_some_and(|max| live.uses >= max) {
             Some(CloseReason::Uses)
         } else if self.live() >= self.config.max_size {
@@ -323,17 +323,18 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Begins to close one that has expired, of age or by a reset.
-    pub(super) fn condemn_expired(
-        &mut self,
-        live: Box<Live<C>>,
-        now: Moment,
-        fx: &mut Effects<C, E>,
-    ) {
-        let reason = match self.renewals.due(&live) <= now {
+    /// Why the time of this one is over. What is of before a reset goes by that: whether it would have
+    /// been too old as well is not kept.
+    fn why_expired(&self, live: &Live<C>) -> CloseReason {
+        match live.epoch < self.renewals.epoch() {
             true => CloseReason::Reset,
             false => CloseReason::Lifetime,
-        };
+        }
+    }
+
+    /// Begins to close one that has expired, of age or by a reset.
+    pub(super) fn condemn_expired(&mut self, live: Box<Live<C>>, fx: &mut Effects<C, E>) {
+        let reason = self.why_expired(&live);
         self.condemn(live, reason, fx);
     }
 

@@ -101,7 +101,7 @@ impl<C, E> State<C, E> {
         while let Some(live) = self.idle.get(index) {
             if live.expires_at <= now {
                 if let Some(live) = self.take_idle(index) {
-                    self.condemn_expired(live, now, fx);
+                    self.condemn_expired(live, fx);
                 }
             } else {
                 index += 1;

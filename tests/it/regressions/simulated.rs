@@ -88,3 +88,18 @@ fn connect_under_way_does_not_survive_a_reset_for_the_sake_of_a_later_one() {
         assert_eq!(pool.statistics().closes.reset, 1);
     });
 }
+
+/// The first reset would have some go sooner than the second, which ends first.
+#[test]
+fn what_goes_by_two_resets_is_not_said_to_go_of_age() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(50).max_lifetime(None).idle_timeout(None));
+        drop(runtime.block_on(pool.acquire_many(50)));
+        pool.reset_over(60 * SECOND);
+        runtime.advance(30 * SECOND);
+        pool.reset_over(10 * SECOND);
+        runtime.advance(10 * SECOND);
+        let closes = pool.statistics().closes;
+        assert_eq!((closes.reset, closes.lifetime), (50, 0));
+    });
+}
