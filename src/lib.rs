@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod adapters;
 mod attempts;
 mod backoff;
 mod balanced;
@@ -42,6 +43,12 @@ mod trace;
 mod waiters;
 mod work;
 
+#[cfg(feature = "bb8")]
+pub use adapters::Bb8Manager;
+#[cfg(feature = "r2d2")]
+pub use adapters::R2d2Manager;
+#[cfg(feature = "deadpool")]
+pub use adapters::{DeadpoolError, DeadpoolManager};
 pub use backoff::Backoff;
 pub use balanced::{
     BalancePolicy, Balanced, BalancedConnection, BalancedError, EndpointFailure, EndpointStatus,

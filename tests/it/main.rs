@@ -3,6 +3,8 @@
 // In a test, an unwrap is an assertion.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(any(feature = "bb8", feature = "deadpool", feature = "r2d2"))]
+mod adapters;
 mod cancel;
 mod faults;
 mod laws;
