@@ -1,6 +1,23 @@
-#![cfg_attr(all(feature = "tokio", feature = "smol", feature = "test-util"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "tokio", feature = "smol", feature = "test-util")),
+    all(
+        feature = "tokio",
+        feature = "smol",
+        feature = "test-util",
+        feature = "bb8",
+        feature = "deadpool",
+        feature = "r2d2"
+    ),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(
+        feature = "tokio",
+        feature = "smol",
+        feature = "test-util",
+        feature = "bb8",
+        feature = "deadpool",
+        feature = "r2d2"
+    )),
     doc = "A connection pool that does not leak, does not starve a waiter, and runs on any async \
            runtime or none. With all features on, this page has the whole introduction."
 )]
@@ -28,6 +45,14 @@ mod maintenance;
 mod manager;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(all(
+    doc,
+    feature = "tokio",
+    feature = "bb8",
+    feature = "deadpool",
+    feature = "r2d2"
+))]
+pub mod migration;
 mod observer;
 mod operations;
 mod overload;

@@ -10,6 +10,7 @@ mod faults;
 mod laws;
 mod observing;
 mod panics;
+mod peers;
 mod regressions;
 mod runtimes;
 mod seed;

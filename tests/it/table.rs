@@ -120,6 +120,24 @@ fn table_lists_each_law_with_the_tests_that_cite_it() {
     assert_eq!(numbers.len(), rows.len(), "a law is listed twice");
 }
 
+/// The tests that a page names, by their paths.
+fn named(page: &str) -> BTreeSet<&str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let path = |text: &&str| text.contains("::") && text.starts_with(char::is_lowercase);
+    quoted.filter(path).collect()
+}
+
+#[test]
+fn page_of_peers_names_tests_that_exist() {
+    let page = fs::read_to_string(root().join("../docs/peers.md")).unwrap();
+    let tests = all_tests();
+    let known: BTreeSet<_> = tests.iter().map(|test| test.path.as_str()).collect();
+    let named = named(&page);
+    assert!(named.len() > 50, "only {} are read", named.len());
+    let unknown: Vec<_> = named.difference(&known).collect();
+    assert!(unknown.is_empty(), "there are no such tests: {unknown:#?}");
+}
+
 /// What is checked here is only as good as the list of tests that it is checked against.
 #[test]
 fn sources_name_every_test_that_is_run() {
