@@ -23,8 +23,9 @@ use crate::manager::{Condition, Manager, Metrics};
 /// The manager's errors must be [`Sync`], which bb8 does not ask for, since everybody who waited
 /// gets the same one. No error is [permanent](Manager::is_permanent), as bb8 cannot tell.
 ///
-/// The adapter needs no tokio, but most managers for bb8 do: they use its sockets and timers, or
-/// spawn. Give those a pool on tokio, which a [`SyncPool`](crate::SyncPool) finds by itself.
+/// The adapter runs on any runtime, but most managers for bb8 want tokio: they use its sockets and
+/// timers, or spawn. Give those a pool on tokio, which a [`SyncPool`](crate::SyncPool) finds by
+/// itself.
 ///
 /// [`CheckPolicy`]: crate::CheckPolicy
 /// [`Always`]: crate::CheckPolicy::Always
