@@ -232,4 +232,75 @@ mod tests {
         );
         assert_eq!(attempts.promising(at(300)), 0);
     }
+
+    #[test]
+    fn only_checks_that_can_be_counted_on_count_as_checks() {
+        let mut attempts = Attempts::new();
+        assert_eq!(attempts.checks(at(0)), 0);
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Check, at(500));
+        assert_eq!(attempts.checks(at(999)), 2);
+        assert_eq!(attempts.checks(at(1000)), 1, "the first is overdue");
+        assert_eq!(attempts.checks(at(1500)), 0);
+    }
+
+    #[test]
+    fn doubt_is_cast_on_the_oldest_that_is_not_overdue_already() {
+        let mut attempts = Attempts::new();
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Connect, at(1));
+        assert_eq!(attempts.promising(at(1000)), 1);
+        attempts.doubt_oldest(at(1000));
+        assert_eq!(attempts.promising(at(1000)), 0);
+    }
+
+    #[test]
+    fn what_is_usual_follows_the_slow_at_once_and_the_quick_by_halves() {
+        let mut attempts = Attempts::new();
+        let mut usual_after = |took: u64| {
+            let id = attempts.begin(Kind::Check, at(0));
+            attempts.end(id, Some(at(took)));
+            attempts.usual()
+        };
+        for (took, usual) in [(100, 100), (10, 50), (30, 30), (80, 80)] {
+            let usual = Duration::from_millis(usual);
+            assert_eq!(usual_after(took), [Duration::ZERO, usual]);
+        }
+        let known = usual_after(0);
+        assert_eq!(known[1], Duration::from_millis(40));
+    }
+
+    #[test]
+    fn an_attempt_that_failed_says_nothing_of_how_long_one_takes() {
+        let mut attempts = Attempts::new();
+        let failed = attempts.begin(Kind::Connect, at(0));
+        attempts.end(failed, None);
+        attempts.end(failed, Some(at(9)));
+        assert_eq!(attempts.usual(), [Duration::ZERO; 2]);
+    }
+
+    #[test]
+    fn earlier_connects_are_counted_without_checks() {
+        let mut attempts = Attempts::new();
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Connect, at(0));
+        let first = attempts.next();
+        assert_eq!(first, AttemptId(3));
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Check, at(0));
+        assert_eq!(attempts.connects_before(first), 2);
+        assert_eq!(attempts.connects_before(AttemptId::FIRST), 0);
+    }
+
+    #[test]
+    fn after_a_reset_none_is_counted_on() {
+        let mut attempts = Attempts::new();
+        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Check, at(0));
+        attempts.doubt_all(at(1));
+        assert_eq!(attempts.promising(at(1)), 0);
+        assert_eq!(attempts.next_overdue(at(1)), Moment::NEVER);
+    }
 }

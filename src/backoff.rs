@@ -82,4 +82,13 @@ mod tests {
             previous = Some(backoff.next(previous, &mut rng));
         }
     }
+
+    #[test]
+    fn schedule_needs_a_delay_and_a_cap_not_below_it() {
+        let valid = |first, cap| {
+            Backoff::new(Duration::from_millis(first), Duration::from_millis(cap)).is_valid()
+        };
+        assert!(valid(1, 2) && valid(1, 1));
+        assert!(!valid(0, 1) && !valid(2, 1) && !valid(0, 0));
+    }
 }

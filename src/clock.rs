@@ -269,3 +269,6 @@ impl Clock {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,4 +264,44 @@ mod tests {
         assert!(waiters.get_mut(key).outcome.is_none());
         waiters.check();
     }
+
+    #[test]
+    fn those_who_run_no_attempt_are_to_run_the_next() {
+        let (mut waiters, keys) = queue_of(3);
+        assert_eq!(waiters.drivers(2), keys[..2]);
+        waiters.get_mut(keys[0]).driving = true;
+        assert_eq!(waiters.drivers(3), [keys[1], keys[2], keys[0]]);
+        assert!(!waiters.may_drive(keys[0]), "the others run none");
+        assert!(waiters.may_drive(keys[1]) && waiters.may_drive(keys[2]));
+        waiters.get_mut(keys[1]).driving = true;
+        assert!(!waiters.may_drive(keys[1]));
+        waiters.get_mut(keys[2]).driving = true;
+        assert!(keys.iter().all(|&key| waiters.may_drive(key)));
+    }
+
+    #[test]
+    fn the_last_to_come_is_taken_only_while_it_has_the_time() {
+        let late_at = Moment::START.after(std::time::Duration::from_millis(9));
+        let (mut waiters, keys) = queue_of(2);
+        let last = waiters.push(Moment::START, late_at, Waker::noop().clone());
+        assert_eq!(waiters.pop_last(late_at), Some(keys[0]), "it is late");
+        assert_eq!(waiters.pop_last(Moment::START), Some(last));
+        waiters.check();
+        assert_eq!(waiters.pop_last(late_at), Some(keys[1]));
+        assert_eq!(waiters.pop_last(late_at), None);
+    }
+
+    #[test]
+    fn the_memory_of_a_crowd_is_given_back_when_the_last_has_gone() {
+        for (crowd, kept) in [(1024, true), (1025, false)] {
+            let (mut waiters, keys) = queue_of(crowd);
+            let (last, others) = keys.split_last().expect("there are some");
+            for &key in others {
+                waiters.remove(key);
+            }
+            assert!(waiters.entries.capacity() >= crowd);
+            waiters.remove(*last);
+            assert_eq!(waiters.entries.capacity() >= crowd, kept, "{crowd}");
+        }
+    }
 }

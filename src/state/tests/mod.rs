@@ -4,6 +4,7 @@
 mod explore;
 mod failing;
 mod lost;
+mod serving;
 mod tenancy;
 mod walk;
 
