@@ -171,30 +171,4 @@ impl Overload {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(milliseconds: u64) -> Moment {
-        Moment::START.after(Duration::from_millis(milliseconds))
-    }
-
-    /// A recycled connection, say: it was given back before somebody else was last served.
-    #[test]
-    fn connection_that_becomes_idle_ends_the_overload() {
-        for idle in [false, true] {
-            let mut overload = Overload::new(ControlledDelay {
-                target: Duration::from_millis(50),
-                interval: Duration::from_millis(1000),
-            });
-            overload.joined(at(900), 1);
-            overload.comes_free(at(1000));
-            overload.served(Duration::from_millis(100), 2, at(1000));
-            if idle {
-                overload.is_idle();
-            }
-            overload.joined(at(1500), 2);
-            overload.comes_free(at(2000));
-            assert_eq!(overload.is_slow(), !idle);
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,8 @@ export RUSTFLAGS="" RUST_BACKTRACE=0 CARGO_TERM_COLOR=never
 # A mutant may be greedy.
 ulimit -v 12000000
 
-# Runs one round, the name of which comes first.
+# Runs one round, the name of which comes first. What is to be tested is named as an argument of
+# cargo's, not only of the tests: else all targets are built for every mutant.
 mutate() {
     local round=$out/$1 code=0
     shift
@@ -43,14 +44,14 @@ tried_all() {
 }
 
 rm -rf $out
-WATERTIGHT_SEEDS=0..1200 mutate quick --no-default-features "$@" -- \
-    --lib --test sim -- --skip explore --skip corpus
+WATERTIGHT_SEEDS=0..1200 mutate quick --no-default-features --cargo-arg=--lib --cargo-arg=--test --cargo-arg=sim "$@" \
+    -- -- --skip explore --skip corpus
 if survivors; then
-    mutate virtual --no-default-features "${filter[@]}" -- --test it
+    mutate virtual --no-default-features --cargo-arg=--test --cargo-arg=it "${filter[@]}"
     tried_all $((${#filter[@]} / 2))
 fi
 if survivors; then
-    mutate real --all-features "${filter[@]}" -- --lib --test it
+    mutate real --all-features --cargo-arg=--lib --cargo-arg=--test --cargo-arg=it "${filter[@]}"
     tried_all $((${#filter[@]} / 2))
 fi
 

@@ -5,6 +5,7 @@ mod explore;
 mod failing;
 mod lost;
 mod serving;
+mod shedding;
 mod tenancy;
 mod walk;
 
