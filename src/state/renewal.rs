@@ -188,3 +188,11 @@ impl<C, E> State<C, E> {
         self.paused && !self.closed && used > 0
     }
 }
+
+#[cfg(test)]
+impl Renewals {
+    /// How many resets are remembered.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+}

@@ -4,6 +4,7 @@
 mod explore;
 mod failing;
 mod lost;
+mod renewing;
 mod serving;
 mod shedding;
 mod tenancy;

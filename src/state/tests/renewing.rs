@@ -1,0 +1,245 @@
+//! Pauses and resets.
+
+use super::*;
+
+fn lend(pool: &mut Pool, ms: u64) -> Conn {
+    let (lend, _) = fx(|fx| pool.lend_at(at(ms), false, fx));
+    match lend {
+        Lend::Connection(live) => live,
+        other => panic!("not lent but {other:?}"),
+    }
+}
+
+/// Gives a connection back that is not kept, and says why.
+fn closed_for(pool: &mut Pool, live: Conn, ms: u64) -> CloseReason {
+    let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, at(ms), fx));
+    let Returned::Close(live, reason) = returned else {
+        panic!("not closed but {returned:?}");
+    };
+    gone(pool, &live, reason, ms);
+    reason
+}
+
+/// A connection has been closed.
+fn gone(pool: &mut Pool, live: &Live<u32>, reason: CloseReason, ms: u64) {
+    let epoch = live.epoch();
+    let _ = fx(|fx| pool.given_back(Stage::Closing, epoch, reason, false, at(ms), fx));
+}
+
+fn reset(pool: &mut Pool, over_ms: u64, ms: u64) -> Fx {
+    fx(|fx| pool.reset(Duration::from_millis(over_ms), at(ms), fx)).1
+}
+
+#[test]
+fn a_paused_pool_is_quieting_while_anything_is_in_use() {
+    let stages = [Stage::Lent, Stage::Checking(None), Stage::Recycling];
+    for used in stages {
+        let mut pool = pool(|_| {});
+        pool.stages.enter(used);
+        assert!(!pool.is_quieting(), "it is not paused");
+        let _ = fx(|fx| pool.pause(fx));
+        assert!(pool.is_quieting(), "{used:?}");
+        pool.stages.leave(used);
+        assert!(!pool.is_quieting());
+        for other in stages {
+            pool.stages.enter(other);
+        }
+        assert!(pool.is_quieting());
+        let _ = fx(|fx| pool.close(fx));
+        assert!(!pool.is_quieting(), "closing ends the pause");
+    }
+}
+
+#[test]
+fn a_closed_pool_is_not_paused() {
+    let mut pool = pool(|_| {});
+    let _ = fx(|fx| pool.close(fx));
+    let _ = fx(|fx| pool.pause(fx));
+    assert!(!pool.status(at(0)).paused);
+}
+
+#[test]
+fn a_paused_pool_serves_nobody_until_it_is_resumed() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let live = lent(&mut pool, 1).remove(0);
+    let (key, _) = wait(&mut pool, 1, 1000);
+    let (_, paused) = fx(|fx| pool.pause(fx));
+    assert!(paused.progress && pool.status(at(1)).paused);
+    let _ = give_back(&mut pool, live, 2);
+    assert!(matches!(pool.poll_waiter(key, None), Turn::Wait(_)));
+    let (_, resumed) = fx(|fx| pool.resume(at(3), fx));
+    assert!(resumed.progress && resumed.wake.is_some());
+    assert_eq!(served(&mut pool, key).connection, 1);
+    let (_, again) = fx(|fx| pool.resume(at(4), fx));
+    assert!(!again.progress, "it was not paused");
+}
+
+#[test]
+fn a_reset_closes_the_idle_now_the_lent_later_and_is_over_with_the_last() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let mut held = lent(&mut pool, 3);
+    let _ = give_back(&mut pool, held.remove(0), 1);
+    assert!(pool.is_renewed());
+    let mut done = reset(&mut pool, 0, 2);
+    assert!(done.progress && !pool.is_renewed());
+    let (live, reason) = done.close.remove(0);
+    assert_eq!((live.connection, reason), (1, CloseReason::Reset));
+    gone(&mut pool, &live, reason, 3);
+    for live in held {
+        assert!(!pool.is_renewed());
+        assert_eq!(closed_for(&mut pool, live, 4), CloseReason::Reset);
+    }
+    assert!(pool.is_renewed());
+}
+
+#[test]
+fn what_a_connect_of_before_a_reset_makes_is_closed_and_what_comes_after_is_kept() {
+    let mut pool = pool(|_| {});
+    let (key, before) = wait(&mut pool, 0, 1000);
+    let after = reset(&mut pool, 0, 1);
+    let (rejected, _) = fx(|fx| pool.connected(1, attempt(&before), at(2), fx));
+    let (live, reason) = rejected.expect("it was begun before");
+    assert_eq!((live.epoch(), reason), (0, CloseReason::Reset));
+    assert!(!pool.is_renewed());
+    gone(&mut pool, &live, reason, 3);
+    assert!(pool.is_renewed());
+    let _ = connect(&mut pool, &after, 2, 4);
+    let live = served(&mut pool, key);
+    assert_eq!((live.connection, live.epoch()), (2, 1));
+    let _ = give_back(&mut pool, live, 5);
+    assert_eq!(lend(&mut pool, 6).connection, 2);
+}
+
+#[test]
+fn a_reset_over_a_time_closes_each_at_its_own_moment_within_it() {
+    let mut pool = pool(|config| {
+        config.max_size = 8;
+        config.max_lifetime = None;
+        config.idle_timeout = None;
+    });
+    for live in lent(&mut pool, 8) {
+        let _ = give_back(&mut pool, live, 0);
+    }
+    let _ = fx(|fx| pool.keep(at(100), fx));
+    let done = reset(&mut pool, 1000, 100);
+    assert!(done.close.is_empty() && done.nudge);
+    let mut left = 8;
+    let mut moments = Vec::new();
+    while left > 0 {
+        let due = pool.next_due(at(100));
+        assert!(due > at(100) && due <= at(1100), "{due:?}");
+        assert!(pool.keeper_until <= due || !moments.is_empty());
+        let (_, aged) = fx(|fx| pool.advance(due, fx));
+        for (live, reason) in aged.close {
+            assert_eq!(reason, CloseReason::Reset);
+            gone(&mut pool, &live, reason, 1100);
+            left -= 1;
+        }
+        moments.push(due);
+        assert_eq!(pool.is_renewed(), left == 0);
+    }
+    moments.dedup();
+    assert_eq!(moments.len(), 8, "not all at once");
+}
+
+#[test]
+fn a_lent_one_is_closed_when_its_moment_has_come_and_kept_before() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let live = lent(&mut pool, 1).remove(0);
+    let _ = reset(&mut pool, 1000, 0);
+    let due = pool.renewals.due(&live);
+    let nanos = due.elapsed_since(Moment::START);
+    let before = Moment::START.after(nanos - Duration::from_nanos(1));
+    let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, before, fx));
+    assert!(matches!(returned, Returned::Kept));
+    let (lend, _) = fx(|fx| pool.lend_at(before, true, fx));
+    let Lend::Connection(live) = lend else {
+        panic!("it has a while to live");
+    };
+    let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, due, fx));
+    assert!(matches!(returned, Returned::Close(_, CloseReason::Reset)));
+}
+
+#[test]
+fn of_two_resets_the_one_that_ends_later_has_something_to_say_only_if_it_began_first() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let live = lent(&mut pool, 1).remove(0);
+    let _ = reset(&mut pool, 1000, 0);
+    let first = pool.renewals.due(&live);
+    let _ = reset(&mut pool, 2000, 10);
+    assert_eq!(pool.renewals.due(&live), first);
+    let _ = reset(&mut pool, 1990, 20);
+    assert_eq!(pool.renewals.pending(), 2, "that of 10 ms ends no sooner");
+    let _ = reset(&mut pool, 0, 30);
+    assert_eq!(pool.renewals.due(&live), at(30));
+    assert_eq!(closed_for(&mut pool, live, 30), CloseReason::Reset);
+}
+
+#[test]
+fn resets_are_forgotten_when_nothing_is_left_of_before_them() {
+    let mut pool = pool(|config| config.max_size = 1);
+    for ms in 0..10 {
+        let live = lent(&mut pool, 1).remove(0);
+        let _ = reset(&mut pool, 0, ms);
+        let _ = reset(&mut pool, 0, ms + 1);
+        assert_eq!(pool.renewals.pending(), 2);
+        closed_for(&mut pool, live, ms + 1);
+        assert_eq!(pool.renewals.pending(), 0);
+    }
+}
+
+#[test]
+fn a_failed_check_condemns_the_generation_but_not_what_is_in_the_making() {
+    let mut pool = pool(|config| {
+        config.max_size = 4;
+        config.reset_on_failed_check = true;
+        config.check_policy = CheckPolicy::Always;
+    });
+    let mut held = lent(&mut pool, 3);
+    let live = held.remove(0);
+    let _ = give_back(&mut pool, held.remove(0), 1);
+    let _ = give_back(&mut pool, live, 2);
+    let (key, mut begun) = wait(&mut pool, 3, 1000);
+    let (second, _) = wait(&mut pool, 3, 1000);
+    let (third, connecting) = wait(&mut pool, 3, 1000);
+    let (live, id) = begun.check.remove(0);
+    let (_, failed) = fx(|fx| pool.condemned(Stage::Checking(Some(id)), 0, at(4), fx));
+    assert!(failed.close.is_empty(), "the other is being checked");
+    assert_eq!(pool.renewals.old(), 3);
+    gone(&mut pool, &live, CloseReason::CheckFailed, 5);
+    assert_eq!(pool.renewals.old(), 2);
+    let _ = connect(&mut pool, &connecting, 9, 6);
+    let fresh = served(&mut pool, key);
+    assert_eq!((fresh.connection, pool.renewals.old()), (9, 2));
+    assert_eq!(closed_for(&mut pool, held.remove(0), 7), CloseReason::Reset);
+    assert_eq!(pool.renewals.old(), 1);
+    let _ = give_back(&mut pool, fresh, 8);
+    let _ = (second, third);
+}
+
+#[test]
+fn a_check_of_before_a_reset_condemns_nobody_when_it_fails() {
+    let mut pool = pool(|config| {
+        config.reset_on_failed_check = true;
+        config.check_policy = CheckPolicy::Always;
+    });
+    let held = lent(&mut pool, 1);
+    for live in held {
+        let _ = give_back(&mut pool, live, 1);
+    }
+    let (_, mut begun) = wait(&mut pool, 3, 1000);
+    let (live, id) = begun.check.remove(0);
+    let _ = reset(&mut pool, 0, 4);
+    let (epoch, from) = (live.epoch(), Stage::Checking(Some(id)));
+    let _ = fx(|fx| pool.condemned(from, epoch, at(5), fx));
+    assert_eq!(pool.renewals.epoch(), 1, "there was but one reset");
+}
+
+#[test]
+fn a_loan_that_is_the_last_ends_with_the_connection() {
+    let mut pool = pool(|_| {});
+    let mut live = lent(&mut pool, 1).remove(0);
+    live.retire();
+    assert!(pool.put_back(live.clone()).is_err());
+    assert_eq!(closed_for(&mut pool, live, 1), CloseReason::Discarded);
+}
