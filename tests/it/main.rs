@@ -6,6 +6,7 @@
 #[cfg(any(feature = "bb8", feature = "deadpool", feature = "r2d2"))]
 mod adapters;
 mod cancel;
+mod debugging;
 mod faults;
 mod laws;
 mod observing;

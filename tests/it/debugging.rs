@@ -1,0 +1,202 @@
+//! What the types say of themselves: what they are, and nothing that the manager holds.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use watertight::{
+    AcquireError, Balanced, BalancedError, Blocking, BlockingManager, Condition, ConnectError,
+    ConnectPolicy, KeyedPool, Manager, Phase, Pool, PooledConnection,
+};
+
+use crate::support::Virtual;
+
+/// Neither it nor its connections can be printed.
+struct Discreet;
+
+impl Manager for Discreet {
+    type Connection = Secret;
+    type Error = Infallible;
+
+    async fn connect(&self) -> Result<Secret, Infallible> {
+        Ok(Secret)
+    }
+}
+
+impl BlockingManager for Discreet {
+    type Connection = Secret;
+    type Error = Infallible;
+
+    fn connect(&self) -> Result<Secret, Infallible> {
+        Ok(Secret)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Secret;
+
+/// Asserts that it says this first, all of the rest, and nothing of the connection.
+#[track_caller]
+fn assert_says(value: &dyn Debug, name: &str, rest: &[&str]) {
+    let said = format!("{value:?}");
+    assert!(said.starts_with(name), "{said}");
+    for part in rest {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("Secret"), "{said}");
+}
+
+#[test]
+fn pools_and_their_handles_say_how_things_stand() {
+    let runtime = Virtual::new();
+    let builder = Pool::builder(Discreet).max_size(7).runtime(runtime.clone());
+    assert_says(&builder, "Builder {", &["max_size: 7"]);
+    let pool = builder.build().unwrap();
+    let conn = runtime.block_on(pool.acquire()).unwrap();
+    assert_says(&conn, "PooledConnection {", &["id: Some(0)"]);
+    let status = ["max_size: 7", "in_use: 1"];
+    assert_says(&pool, "Pool {", &status);
+    assert_says(&pool.sync(), "SyncPool {", &status);
+    assert_says(&pool.downgrade(), "WeakPool", &[]);
+    drop(conn);
+    runtime.block_on(pool.close());
+    let made = Pool::from_fn(|| async { Ok::<_, Infallible>(Secret) })
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    assert_says(made.manager(), "FromFn", &[]);
+    runtime.block_on(made.close());
+}
+
+#[test]
+fn pools_with_keys_say_how_all_of_them_stand() {
+    let runtime = Virtual::new();
+    let builder = KeyedPool::builder(|_: &u32| Discreet)
+        .max_total(5)
+        .each(|each| each.max_size(2).runtime(runtime.clone()));
+    assert_says(&builder, "KeyedBuilder {", &["max_total: 5", "max_size: 2"]);
+    let pool = builder.build().unwrap();
+    let conn = runtime.block_on(pool.acquire(&1)).unwrap();
+    let status = ["total_status", "max_size: 5", "in_use: 1"];
+    assert_says(&pool, "KeyedPool {", &status);
+    assert_says(&pool.sync(), "SyncKeyedPool {", &status);
+    drop(conn);
+    runtime.block_on(pool.close());
+}
+
+#[test]
+fn managers_of_managers_say_what_they_are() {
+    let runtime = Virtual::new();
+    let pool = Pool::builder(Blocking::new(Discreet))
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    assert_says(pool.manager(), "Blocking", &[]);
+    let conn = runtime.block_on(pool.acquire()).unwrap();
+    assert_says(&*conn, "BlockingConnection", &[]);
+    drop(conn);
+    runtime.block_on(pool.close());
+    let pool = Pool::builder(Balanced::new([Discreet, Discreet]))
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    assert_says(pool.manager(), "Balanced {", &["endpoints: 2", "policy: "]);
+    let conn = runtime.block_on(pool.acquire()).unwrap();
+    assert_says(&*conn, "BalancedConnection {", &["endpoint: "]);
+    drop(conn);
+    runtime.block_on(pool.close());
+}
+
+#[test]
+fn errors_say_all_that_they_know() {
+    type Late = AcquireError<&'static str>;
+    let refused = ConnectError::Failed(Arc::new("refused"));
+    assert_says(&refused, "Failed(\"refused\")", &[]);
+    assert_says(&ConnectError::<()>::TimedOut, "TimedOut", &[]);
+    assert_says(&ConnectError::<()>::Panicked, "Panicked", &[]);
+    assert_says(&Late::Connect(refused), "Connect(Failed(", &["refused"]);
+    assert_says(&Late::Paused, "Paused", &[]);
+    assert_says(&Late::QueueFull, "QueueFull", &[]);
+    assert_says(&Late::Closed, "Closed", &[]);
+    let waited = Duration::from_millis(7);
+    assert_says(&Late::Shed { waited }, "Shed {", &["waited: 7ms"]);
+    let late = late_error();
+    assert!(matches!(
+        late,
+        AcquireError::TimedOut {
+            phase: Phase::Wait,
+            ..
+        }
+    ));
+    let said = ["phase: Wait", "waited: 7ms", "cause: None", "in_use: 1"];
+    assert_says(&late, "TimedOut {", &said);
+    assert!(late.source().is_none(), "nothing failed");
+}
+
+/// What a caller gets for whom a lent connection does not come back.
+fn late_error() -> AcquireError<Infallible> {
+    let runtime = Virtual::new();
+    let pool = Pool::builder(Discreet)
+        .max_size(1)
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    let conn = runtime.block_on(pool.acquire()).unwrap();
+    let late = runtime.block_on(pool.acquire_timeout(Duration::from_millis(7)));
+    drop(conn);
+    runtime.block_on(pool.close());
+    late.map(drop).unwrap_err()
+}
+
+#[test]
+fn error_of_several_hosts_says_what_each_had_to_say() {
+    struct Down(&'static str);
+    impl Manager for Down {
+        type Connection = Secret;
+        type Error = &'static str;
+        async fn connect(&self) -> Result<Secret, &'static str> {
+            Err(self.0)
+        }
+    }
+    let runtime = Virtual::new();
+    let pool = Pool::builder(Balanced::new([Down("cold"), Down("wet")]))
+        .runtime(runtime.clone())
+        .connect_policy(ConnectPolicy::FailFast)
+        .build()
+        .unwrap();
+    let error = runtime.block_on(pool.acquire()).map(drop).unwrap_err();
+    let all: &BalancedError<_> = error
+        .connect_error()
+        .and_then(ConnectError::manager_error)
+        .unwrap();
+    let each = [
+        "endpoint: 0",
+        "Failed(\"cold\")",
+        "endpoint: 1",
+        "Failed(\"wet\")",
+    ];
+    assert_says(all, "[EndpointFailure {", &each);
+    runtime.block_on(pool.close());
+}
+
+#[test]
+fn blocking_manager_that_says_nothing_more_has_fit_and_clean_connections() {
+    let runtime = Virtual::new();
+    let pool = Pool::builder(Blocking::new(Discreet))
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    let manager = pool.manager().get_ref();
+    let mut conn = runtime.block_on(pool.acquire()).unwrap();
+    let metrics = PooledConnection::metrics(&conn);
+    assert_eq!(BlockingManager::check(manager, &mut conn, &metrics), Ok(()));
+    assert_eq!(BlockingManager::recycle(manager, &mut conn), Ok(()));
+    let condition = BlockingManager::inspect(manager, &mut conn);
+    assert_eq!(condition, Condition::Clean);
+    let detached = PooledConnection::detach(conn).into_inner();
+    assert_eq!(detached, Secret);
+    BlockingManager::close(manager, detached);
+    runtime.block_on(pool.close());
+}
