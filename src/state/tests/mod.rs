@@ -3,10 +3,13 @@
 
 mod explore;
 mod failing;
+mod joining;
+mod keeping;
 mod lost;
 mod renewing;
 mod serving;
 mod shedding;
+mod short_way;
 mod tenancy;
 mod walk;
 

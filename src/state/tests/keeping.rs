@@ -1,0 +1,154 @@
+//! When the keeper is asked to look, and when it is left alone.
+
+use super::*;
+
+/// The keeper has looked, and sleeps until then.
+fn asleep(pool: &mut Pool, ms: u64) -> Moment {
+    fx(|fx| pool.keep(at(ms), fx)).0
+}
+
+fn lose(pool: &mut Pool, stage: Stage, ms: u64) -> Fx {
+    fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(ms), fx)).1
+}
+
+#[test]
+fn the_keeper_is_nudged_only_for_what_is_due_before_it_wakes() {
+    let mut pool = pool(|_| {});
+    for (ms, nudged) in [(9, true), (9, false), (10, false), (8, true)] {
+        let (_, noted) = fx(|fx| pool.note_due(at(ms), fx));
+        assert_eq!(noted.nudge, nudged, "{ms}");
+    }
+    assert_eq!(pool.keeper_until, at(8));
+}
+
+#[test]
+fn the_keeper_looks_when_something_is_due_sooner_or_the_pool_is_closed() {
+    let mut pool = pool(|_| {});
+    pool.keeper_until = at(10);
+    assert!(!pool.wants_keeper_before(at(9)));
+    assert!(!pool.wants_keeper_before(at(10)));
+    assert!(pool.wants_keeper_before(at(11)));
+    let _ = fx(|fx| pool.close(fx));
+    assert!(pool.wants_keeper_before(at(9)));
+}
+
+#[test]
+fn a_keeper_that_is_gone_is_asked_for_again_unless_the_pool_is_closed() {
+    for closed in [false, true] {
+        let mut pool = pool(|_| {});
+        assert!(!fx(|fx| pool.hurry(at(0), fx)).1.revive, "it is there");
+        let (_, gone) = fx(|fx| pool.keeper_gone(fx));
+        assert!(gone.progress && !pool.is_kept());
+        if closed {
+            let _ = fx(|fx| pool.close(fx));
+        }
+        assert_eq!(fx(|fx| pool.hurry(at(0), fx)).1.revive, !closed);
+        assert_eq!(pool.is_kept(), !closed);
+    }
+}
+
+#[test]
+fn the_first_who_waits_is_woken_when_the_keeper_goes() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let _live = lent(&mut pool, 1);
+    assert!(fx(|fx| pool.keeper_gone(fx)).1.wake.is_none());
+    pool.clock.keeper_back();
+    let _ = wait(&mut pool, 0, 1000);
+    assert!(fx(|fx| pool.keeper_gone(fx)).1.wake.is_some());
+}
+
+#[test]
+fn attempts_are_watched_only_for_those_who_wait_or_for_min_idle() {
+    for (waits, min_idle, watched) in [(false, 0, false), (true, 0, true), (false, 1, true)] {
+        let mut pool = pool(|config| config.min_idle = min_idle);
+        let (key, _begun) = wait(&mut pool, 0, 100_000);
+        if !waits {
+            let _ = fx(|fx| pool.cancel(key, at(1), fx));
+        }
+        pool.keeper_until = Moment::NEVER;
+        let due = fx(|fx| pool.advance(at(2), fx)).0;
+        let expected = if watched { at(1000) } else { Moment::NEVER };
+        assert_eq!(due, expected, "{waits} {min_idle}");
+        assert_eq!(pool.keeper_until, expected, "{waits} {min_idle}");
+    }
+}
+
+#[test]
+fn the_schedule_is_nothing_to_wake_for_when_nobody_wants_an_attempt() {
+    let mut pool = pool(|_| {});
+    let live = lent(&mut pool, 1).remove(0);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    assert!(pool.retry.is_failing());
+    let _ = fx(|fx| pool.cancel(key, at(2), fx));
+    pool.config.idle_timeout = None;
+    pool.config.max_lifetime = None;
+    pool.keeper_until = Moment::NEVER;
+    let (due, _) = fx(|fx| pool.advance(at(3), fx));
+    assert_eq!((due, pool.keeper_until), (Moment::NEVER, Moment::NEVER));
+    drop(live);
+}
+
+#[test]
+fn a_refill_that_is_not_wanted_any_more_is_nothing_to_wake_for() {
+    let mut pool = pool(|config| {
+        config.min_idle = 1;
+        config.idle_timeout = None;
+        config.max_lifetime = None;
+    });
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    let _ = lose(&mut pool, attempt(&begun), 1);
+    let (adopted, _) = fx(|fx| pool.adopt(9, at(2), fx));
+    assert_eq!((adopted, pool.idle.len()), (Ok(()), 1));
+    assert!(pool.refill_after > at(3));
+    pool.keeper_until = Moment::NEVER;
+    let (due, _) = fx(|fx| pool.advance(at(3), fx));
+    assert_eq!((due, pool.keeper_until), (Moment::NEVER, Moment::NEVER));
+}
+
+#[test]
+fn a_refill_waits_for_the_schedule_once_its_delay_is_over() {
+    let mut pool = pool(|config| {
+        config.min_idle = 1;
+        config.idle_timeout = None;
+        config.max_lifetime = None;
+    });
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    let _ = refuse(&mut pool, &begun, 40);
+    pool.refill_after = at(45);
+    assert_eq!(pool.next_due(at(44)), at(45));
+    assert_eq!(pool.next_due(at(45)), at(50), "when the schedule says");
+}
+
+#[test]
+fn those_who_fill_hear_of_a_lost_attempt_only_when_nobody_is_to_run_it() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = lose(&mut pool, attempt(&begun), 1);
+    assert_eq!(pool.driverless, 1);
+    let (_, calm) = fx(|fx| pool.advance(at(1), fx));
+    assert!(!calm.progress, "its waiter is to run it");
+    let (_, gone) = fx(|fx| pool.cancel(key, at(2), fx));
+    assert!(gone.progress && pool.driverless == 0);
+    let (_, calm) = fx(|fx| pool.advance(at(3), fx));
+    assert!(!calm.progress, "nothing has happened");
+}
+
+#[test]
+fn an_attempt_is_run_by_as_many_as_lost_one() {
+    let mut pool = pool(|_| {});
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let (second, _) = wait(&mut pool, 0, 1000);
+    let _ = lose(&mut pool, attempt(&begun), 1);
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    drive(&mut pool, first, 1);
+    assert!(pool.drive(second, at(1)).is_none(), "there was but one");
+    assert_eq!(asleep(&mut pool, 2), at(1000), "when the other is overdue");
+    assert!(matches!(pool.poll_waiter(first, None), Turn::Wait(due) if due < Moment::NEVER));
+    pool.stopped_driving(first);
+    let turn = pool.poll_waiter(first, None);
+    assert!(
+        matches!(turn, Turn::Wait(Moment::NEVER)),
+        "the keeper knows of the rest: {turn:?}"
+    );
+}
