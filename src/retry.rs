@@ -150,3 +150,6 @@ impl<E> Retry<E> {
         self.next_attempt = now.after(delay);
     }
 }
+
+#[cfg(test)]
+mod tests;

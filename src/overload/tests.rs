@@ -168,3 +168,11 @@ fn connection_that_becomes_idle_ends_the_overload() {
         assert_eq!(overload.is_slow(), !idle);
     }
 }
+
+#[test]
+fn for_the_timer_too_a_wait_of_the_target_is_not_slow() {
+    for (wait, slow) in [(10, false), (11, true)] {
+        let mut overload = after_a_wait_of(wait);
+        assert_eq!(overload.ticks(Moment::START, at(200)), slow, "{wait}");
+    }
+}

@@ -243,3 +243,32 @@ fn a_loan_that_is_the_last_ends_with_the_connection() {
     assert!(pool.put_back(live.clone()).is_err());
     assert_eq!(closed_for(&mut pool, live, 1), CloseReason::Discarded);
 }
+
+#[test]
+fn a_reset_is_for_those_of_before_it_only() {
+    let mut pool = pool(|_| {});
+    let old = lent(&mut pool, 1).remove(0);
+    let _ = reset(&mut pool, 1000, 0);
+    let (key, begun) = wait(&mut pool, 1, 1000);
+    let _ = connect(&mut pool, &begun, 2, 1);
+    let young = served(&mut pool, key);
+    assert_eq!(pool.renewals.due(&young), Moment::NEVER);
+    let _ = reset(&mut pool, 5000, 2);
+    let share = pool.renewals.due(&young).elapsed_since(at(2));
+    let alone = fastrand::Rng::with_seed(young.id()).f64();
+    assert_eq!(share, Duration::from_secs(5).mul_f64(alone));
+    drop(old);
+}
+
+#[test]
+fn connects_of_before_a_reset_stay_old_when_a_check_fails_after_it() {
+    let mut pool = pool(|config| config.max_size = 4);
+    let (key, old) = wait(&mut pool, 0, 1000);
+    let fresh = reset(&mut pool, 0, 1);
+    assert_eq!((old.connect.len(), fresh.connect.len()), (1, 1));
+    let _ = fx(|fx| pool.adopt(7, at(1), fx));
+    assert_eq!(served(&mut pool, key).connection, 7);
+    assert_eq!((pool.size(), pool.renewals.old()), (3, 1));
+    let _ = fx(|fx| pool.condemn_generation(at(2), fx));
+    assert_eq!(pool.renewals.old(), 2, "the first connect and the lent one");
+}

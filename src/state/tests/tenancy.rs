@@ -89,3 +89,96 @@ fn a_tenant_whose_attempts_fail_is_hungry_when_the_next_is_due() {
     let due = fx(|fx| pool.keep(at(11), fx)).0;
     assert!(due > at(11), "and does not insist");
 }
+
+#[test]
+fn a_tenant_is_settled_if_it_uses_all_it_has_and_wants_no_more() {
+    let settled = Standing {
+        size: 2,
+        places: 2,
+        hunger: 0,
+        spare: 0,
+        leaving: 1,
+        idle_since: None,
+        waiting_since: None,
+    };
+    assert!(settled.is_settled());
+    for unsettled in [
+        Standing {
+            hunger: 1,
+            ..settled
+        },
+        Standing {
+            spare: 1,
+            ..settled
+        },
+        Standing {
+            places: 1,
+            ..settled
+        },
+        Standing {
+            places: 3,
+            ..settled
+        },
+        Standing {
+            size: 0,
+            places: 0,
+            ..settled
+        },
+    ] {
+        assert!(!unsettled.is_settled(), "{unsettled:?}");
+    }
+}
+
+#[test]
+fn places_are_leaving_with_what_is_closed_and_with_attempts_while_they_fail() {
+    let mut pool = tenant(3);
+    let (key, first) = wait(&mut pool, 0, 1000);
+    let (_, second) = wait(&mut pool, 0, 1000);
+    assert_eq!(pool.standing(at(0)).leaving, 0);
+    let _ = connect(&mut pool, &first, 1, 1);
+    let live = served(&mut pool, key);
+    let _ = wait(&mut pool, 1, 1000);
+    let _ = refuse(&mut pool, &second, 2);
+    let connecting = pool.stages.connecting;
+    assert!(connecting > 0 && pool.retry.is_failing());
+    assert_eq!(pool.standing(at(2)).leaving, connecting);
+    let broken = Verdict::Condemned(CloseReason::Broken);
+    let _ = fx(|fx| pool.returned(live, broken, at(3), fx));
+    assert_eq!(pool.standing(at(3)).leaving, pool.stages.connecting + 1);
+}
+
+#[test]
+fn a_tenant_with_places_to_spare_is_not_hungry() {
+    let mut pool = tenant(2);
+    pool.config.connect_concurrency = Some(1);
+    let _ = wait(&mut pool, 0, 1000);
+    let _ = wait(&mut pool, 0, 1000);
+    assert_eq!(pool.standing(at(0)).spare, 1);
+    pool.config.connect_concurrency = None;
+    assert_eq!(pool.standing(at(0)).hunger, 0);
+    pool.give_up_spare();
+    assert_eq!(pool.standing(at(0)).hunger, 1);
+}
+
+#[test]
+fn a_tenant_whose_attempts_fail_sleeps_on_when_nobody_waits() {
+    let mut pool = tenant(1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    pool.give_up_spare();
+    let _ = fx(|fx| pool.cancel(key, at(2), fx));
+    assert_eq!(fx(|fx| pool.keep(at(3), fx)).0, Moment::NEVER);
+}
+
+#[test]
+fn a_lost_attempt_is_not_driven_without_a_place() {
+    let mut pool = tenant(1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    pool.give_up_next();
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    assert!(pool.driverless == 1 && pool.free() == 0);
+    assert!(matches!(pool.poll_waiter(key, None), Turn::Wait(_)));
+    assert!(pool.drive(key, at(1)).is_none());
+}
