@@ -12,6 +12,7 @@ mod shedding;
 mod short_way;
 mod tenancy;
 mod walk;
+mod warming;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
