@@ -7,6 +7,7 @@
 mod adapters;
 mod cancel;
 mod debugging;
+mod facades;
 mod faults;
 mod laws;
 mod observing;
