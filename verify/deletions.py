@@ -23,13 +23,22 @@ FILES = [
     "src/state/flow.rs", "src/state/supply.rs", "src/state/outcomes.rs", "src/state/upkeep.rs",
 ]
 KNOWN = "verify/deletions.txt"
-# What is built, and how its tests are run, from the quickest to the slowest; the first that fails tells.
+
+
+def skip(tests):
+    return [argument for test in tests for argument in ("--skip", test)]
+
+
+# What is built, and how its tests are run, from the quickest to the slowest, and after how many seconds
+# they hang; the first that fails tells.
+APART = ["on_plain_threads", "faults", "table"]
+SLOW = ["cancel", "keyed", "interleaving", "regressions", "virtual_clock::"]
 STAGES = [
-    (["--lib", "--test", "sim"], [("sim", []), ("lib", ["--skip", "explore"])]),
-    (["--test", "it"], [("it", ["--skip", "on_plain_threads", "--skip", "faults", "--skip", "table"])]),
-    (["--lib"], [("lib", ["explore"])]),
+    (["--lib"], [("lib", ["--skip", "explore"], 30)]),
+    (["--test", "sim"], [("sim", [], 60)]),
+    (["--test", "it"], [("it", skip(APART + SLOW), 60), ("it", [*SLOW, *skip(APART)], 240)]),
+    (["--lib"], [("lib", ["explore"], 240)]),
 ]
-SLOWEST = 120  # seconds; a test that takes longer hangs
 NOT_A_STATEMENT = re.compile(
     r"(let|use|fn|pub|impl|struct|enum|match|for|while|loop|mod|const|type|else|assert|debug_assert)\b|//|#|[})\].?]"
     # It only looks whether the books are straight.
@@ -91,12 +100,12 @@ def build(targets):
     return {"lib" if "lib" in test["target"]["kind"] else test["target"]["name"]: test["executable"] for test in tests}
 
 
-def run(binary, arguments):
+def run(binary, arguments, limit):
     """'missed', 'caught' or 'hung'."""
     command = [binary, "--quiet", *arguments]
     for _ in range(2):
         try:
-            done = subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=SLOWEST)
+            done = subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=limit)
         except subprocess.TimeoutExpired:
             continue
         return "missed" if done.returncode == 0 else "caught"
@@ -109,8 +118,8 @@ def verdict():
         binaries = build(targets)
         if binaries is None:
             return "unviable"
-        for name, arguments in runs:
-            result = run(binaries[name], arguments)
+        for name, arguments, limit in runs:
+            result = run(binaries[name], arguments, limit)
             if result != "missed":
                 return result
     return "missed"
