@@ -1,8 +1,12 @@
 //! A runtime that drops the pool's tasks, or dies.
 
-use watertight::Timer;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{World, hang, ok};
+use watertight::{Backoff, ConnectPolicy, Timer};
+
+use crate::support::{World, err, hang, ok};
 
 /// Guarantee 11.
 #[test]
@@ -64,5 +68,57 @@ fn expired_connection_is_not_lent_on_a_dead_runtime() {
         let conn = runtime.block_on(pool.acquire()).unwrap();
         assert_eq!(conn.id(), 1);
         assert!(runtime.now() > conn.metrics().created_at() - w.ms(1));
+    });
+}
+
+/// Guarantee 11: who runs the attempts keeps their schedule as well.
+#[test]
+fn waiter_of_a_dead_runtime_keeps_the_schedule() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([hang(), err(), ok()]);
+        let schedule = Backoff::new(w.ms(100), w.ms(1000));
+        let pool = w.pool(|b| b.max_size(1).connect_policy(ConnectPolicy::Retry(schedule)));
+        runtime.block_on(async {
+            let waiter = pool.acquire();
+            let kill = async {
+                w.until(|| w.connects().calls() == 1).await;
+                runtime.kill();
+                std::future::pending().await
+            };
+            drop(futures_lite::future::or(waiter, kill).await.unwrap());
+        });
+        assert_eq!(runtime.elapsed(), w.ms(100));
+        assert_eq!(w.connects().calls(), 3);
+    });
+}
+
+/// Guarantee 11: a waiter whose attempt has failed leaves the rest to those whose work it is.
+#[test]
+fn waiter_that_ran_an_attempt_is_not_woken_for_the_next() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([err(), hang()]);
+        let schedule = Backoff::new(w.ms(100), w.ms(1000));
+        let pool = w.pool(|b| b.max_size(1).connect_policy(ConnectPolicy::Retry(schedule)));
+        runtime.settle();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let (waiting, counted) = (pool.clone(), Arc::clone(&polls));
+        let tasks = runtime.clone();
+        let timeout = w.ms(500);
+        let waiter = w.spawn(async move {
+            let mut acquire = Box::pin(waiting.acquire_timeout(timeout));
+            let counting = std::future::poll_fn(|cx| {
+                // The task that would connect is lost.
+                tasks.drop_spawned(counted.fetch_add(1, Ordering::SeqCst) == 0);
+                acquire.as_mut().poll(cx)
+            });
+            counting.await
+        });
+        runtime.settle();
+        assert_eq!(w.connects().calls(), 1, "the waiter runs it");
+        let before = polls.load(Ordering::SeqCst);
+        runtime.advance(w.ms(200));
+        assert_eq!(w.connects().calls(), 2, "the keeper sees to the next");
+        assert_eq!(polls.load(Ordering::SeqCst), before);
+        assert!(runtime.block_on(waiter).unwrap_err().is_timed_out());
     });
 }
