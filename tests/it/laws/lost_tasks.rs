@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use watertight::{Backoff, ConnectPolicy, Timer};
+use watertight::{Backoff, Condition, ConnectPolicy, Timer};
 
 use crate::support::{World, err, hang, ok};
 
@@ -120,5 +120,61 @@ fn waiter_that_ran_an_attempt_is_not_woken_for_the_next() {
         assert_eq!(w.connects().calls(), 2, "the keeper sees to the next");
         assert_eq!(polls.load(Ordering::SeqCst), before);
         assert!(runtime.block_on(waiter).unwrap_err().is_timed_out());
+    });
+}
+
+/// Guarantee 11: what comes back dirty is made clean again once tasks are run again.
+#[test]
+fn connection_is_recycled_though_the_first_keeper_was_lost() {
+    World::by_hand(|w, runtime| {
+        runtime.drop_spawned(true);
+        let pool = w.pool(|b| b.max_size(1));
+        runtime.drop_spawned(false);
+        let mut conn = runtime.block_on(pool.acquire()).unwrap();
+        conn.condition = Condition::Dirty;
+        drop(conn);
+        runtime.settle();
+        assert_eq!((w.recycles().calls(), pool.status().idle), (1, 1));
+        assert_eq!(pool.statistics().closes.total(), 0);
+    });
+}
+
+/// Guarantee 11: nobody is left to make it clean again.
+#[test]
+fn dirty_connection_is_not_kept_when_the_keeper_is_gone() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(1));
+        let mut conn = runtime.block_on(pool.acquire()).unwrap();
+        runtime.kill();
+        conn.condition = Condition::Dirty;
+        drop(conn);
+        assert_eq!((w.recycles().calls(), pool.status().size), (0, 0));
+        assert_eq!(pool.statistics().closes.return_queue_full, 1);
+    });
+}
+
+/// Those who close a pool, fill it or pause it are woken for what they wait for, not for all that
+/// happens.
+#[test]
+fn those_who_close_are_woken_when_the_last_has_gone() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(3));
+        let mut held = runtime.block_on(pool.acquire_many(3));
+        let polls = Arc::new(AtomicUsize::new(0));
+        let (mut closing, counted) = (pool.close(), Arc::clone(&polls));
+        let closed = w.spawn(std::future::poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            closing.as_mut().poll(cx)
+        }));
+        for _ in 0..2 {
+            runtime.settle();
+            assert_eq!(polls.load(Ordering::SeqCst), 1, "it waits");
+            held.pop();
+        }
+        runtime.settle();
+        assert_eq!(polls.load(Ordering::SeqCst), 1, "one is left");
+        drop(held);
+        runtime.block_on(closed);
+        assert_eq!(polls.load(Ordering::SeqCst), 2);
     });
 }
