@@ -178,3 +178,14 @@ fn those_who_close_are_woken_when_the_last_has_gone() {
         assert_eq!(polls.load(Ordering::SeqCst), 2);
     });
 }
+
+/// A pool begins to fill while it is built, and does not wait for its keeper to be polled.
+#[test]
+fn pool_begins_to_fill_as_it_is_built() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(4).min_idle(2));
+        assert_eq!(pool.status().connecting, 2, "nothing has run yet");
+        runtime.settle();
+        assert_eq!(pool.status().idle, 2);
+    });
+}
