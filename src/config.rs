@@ -296,3 +296,6 @@ pub(crate) enum Tick {
     /// While there is traffic, somebody reads the clock this often.
     Every(Duration),
 }
+
+#[cfg(test)]
+mod tests;

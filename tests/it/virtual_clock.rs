@@ -1,5 +1,6 @@
 //! The virtual clock, which everything else here trusts.
 
+mod days;
 mod faults;
 
 use std::future::{pending, poll_fn};
