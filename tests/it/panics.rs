@@ -2,11 +2,12 @@
 //! poisons nothing.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use watertight::{CheckPolicy, Condition, Loan, Observer, PausePolicy, Pool, event};
 
-use crate::support::{LawPool, World, laws, panics};
+use crate::support::{LawPool, Virtual, World, laws, panics};
 
 /// All places can be had, so none was lost; and the pool still answers.
 async fn assert_whole(pool: &LawPool) {
@@ -219,4 +220,33 @@ laws! {
         panicking_predicate_costs_one_connection,
         panicking_observer_changes_nothing,
         panicking_holder_gives_its_place_back;
+}
+
+/// Guarantee 7. The destructor of an error panics, when the next takes its place.
+#[test]
+fn panicking_destructor_of_an_error_is_contained() {
+    struct Furious(bool);
+    impl Drop for Furious {
+        fn drop(&mut self) {
+            if self.0 {
+                std::panic::resume_unwind(Box::new("furious"));
+            }
+        }
+    }
+    let runtime = Virtual::new();
+    let failures = AtomicUsize::new(0);
+    let pool = Pool::from_fn(move || {
+        let failed = failures.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(match failed {
+            0..3 => Err(Furious(failed < 2)),
+            _ => Ok(failed),
+        })
+    })
+    .runtime(runtime.clone())
+    .build()
+    .unwrap();
+    let conn = runtime.block_on(pool.acquire()).ok().unwrap();
+    assert_eq!((*conn, pool.statistics().failed_connects), (3, 3));
+    drop(conn);
+    runtime.block_on(pool.close());
 }
