@@ -252,3 +252,6 @@ impl Closes {
             .sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watertight::{
-    AcquireError, Balanced, BalancedError, Blocking, BlockingManager, Condition, ConnectError,
-    ConnectPolicy, KeyedPool, Manager, Phase, Pool, PooledConnection,
+    AcquireError, Balanced, BalancedError, Blocking, BlockingManager, CheckPolicy, Condition,
+    ConnectError, ConnectPolicy, KeyedPool, Manager, Metrics, Phase, Pool, PooledConnection,
 };
 
 use crate::support::Virtual;
@@ -135,6 +135,51 @@ fn errors_say_all_that_they_know() {
     assert!(late.source().is_none(), "nothing failed");
 }
 
+#[test]
+fn errors_say_which_they_are_and_none_other() {
+    type Any = AcquireError<Infallible>;
+    let waited = Duration::ZERO;
+    let all = [
+        late_error(),
+        Any::Paused,
+        Any::QueueFull,
+        Any::Shed { waited },
+        Any::Closed,
+        Any::Connect(ConnectError::TimedOut),
+    ];
+    for (number, error) in all.iter().enumerate() {
+        let is = [
+            error.is_timed_out(),
+            error.is_paused(),
+            error.is_queue_full(),
+            error.is_shed(),
+            error.is_closed(),
+            error.connect_error().is_some(),
+        ];
+        let expected = std::array::from_fn(|other| other == number);
+        assert_eq!(is, expected, "{error}");
+    }
+}
+
+#[test]
+fn only_a_caller_who_waited_for_a_return_is_told_what_to_do_about_it() {
+    let hint = "; raise max_size, or look for connections that are held too long";
+    let late = late_error();
+    assert!(late.to_string().ends_with(hint), "{late}");
+    let AcquireError::TimedOut { waited, status, .. } = late else {
+        panic!("{late}");
+    };
+    for phase in [Phase::Check, Phase::Connect] {
+        let late = AcquireError::<Infallible>::TimedOut {
+            phase,
+            waited,
+            cause: None,
+            status: status.clone(),
+        };
+        assert!(!late.to_string().contains(hint), "{late}");
+    }
+}
+
 /// What a caller gets for whom a lent connection does not come back.
 fn late_error() -> AcquireError<Infallible> {
     let runtime = Virtual::new();
@@ -195,8 +240,72 @@ fn blocking_manager_that_says_nothing_more_has_fit_and_clean_connections() {
     assert_eq!(BlockingManager::recycle(manager, &mut conn), Ok(()));
     let condition = BlockingManager::inspect(manager, &mut conn);
     assert_eq!(condition, Condition::Clean);
+    let Err(error) = Fails.connect();
+    assert!(!BlockingManager::is_permanent(&Fails, &error));
     let detached = PooledConnection::detach(conn).into_inner();
     assert_eq!(detached, Secret);
     BlockingManager::close(manager, detached);
+    runtime.block_on(pool.close());
+}
+
+/// Nothing comes of it.
+struct Fails;
+
+impl BlockingManager for Fails {
+    type Connection = Infallible;
+    type Error = &'static str;
+
+    fn connect(&self) -> Result<Infallible, &'static str> {
+        Err("no")
+    }
+}
+
+/// Makes connections, and refuses all else that could be refused.
+struct Picky;
+
+impl BlockingManager for Picky {
+    type Connection = Secret;
+    type Error = &'static str;
+
+    fn connect(&self) -> Result<Secret, &'static str> {
+        Ok(Secret)
+    }
+
+    fn check(&self, _: &mut Secret, _: &Metrics) -> Result<(), &'static str> {
+        Err("unfit")
+    }
+
+    fn inspect(&self, _: &mut Secret) -> Condition {
+        Condition::Dirty
+    }
+
+    fn recycle(&self, _: &mut Secret) -> Result<(), &'static str> {
+        Err("unclean")
+    }
+
+    fn is_permanent(&self, error: &&'static str) -> bool {
+        *error == "unfit"
+    }
+}
+
+#[test]
+fn what_a_blocking_manager_says_is_passed_on() {
+    let runtime = Virtual::new();
+    let pool = Pool::builder(Blocking::new(Picky))
+        .max_size(1)
+        .check_policy(CheckPolicy::Always)
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    drop(runtime.block_on(pool.acquire()).unwrap());
+    runtime.settle();
+    assert_eq!(pool.statistics().closes.recycle_failed, 1);
+    let conn = runtime.block_on(pool.acquire()).unwrap();
+    let connection = PooledConnection::detach(conn);
+    pool.adopt(connection).ok().unwrap();
+    drop(runtime.block_on(pool.acquire()).unwrap());
+    assert_eq!(pool.statistics().closes.check_failed, 1);
+    assert!(pool.manager().is_permanent(&"unfit"));
+    assert!(!pool.manager().is_permanent(&"unclean"));
     runtime.block_on(pool.close());
 }

@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "bb8", feature = "deadpool", feature = "r2d2"))]
 mod adapters;
+mod by_hand;
 mod cancel;
 mod debugging;
 mod facades;
