@@ -1,10 +1,13 @@
 //! What one sees who drives the executor by hand: what happens before anything runs, and who is woken.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::World;
+use std::time::Instant;
+
+use watertight::{BoxFuture, Spawner, Timer};
+
+use crate::support::{Virtual, World, hang};
 
 /// Those who close a pool, fill it or pause it are woken for what they wait for, not for all that
 /// happens.
@@ -56,5 +59,91 @@ fn connection_that_there_is_no_place_for_after_a_look_is_closed() {
         runtime.settle();
         assert_eq!((removed, pool.status().size), (0, 0));
         assert_eq!(pool.statistics().closes.resize, 2);
+    });
+}
+
+/// What `retain` does not want is being closed, and no longer being looked at.
+#[test]
+fn connection_that_is_not_wanted_any_more_is_in_the_stage_of_closing() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(2));
+        drop(runtime.block_on(pool.acquire_many(2)));
+        w.closes().always(hang());
+        assert_eq!(pool.retain(|_, _| false), 2);
+        runtime.settle();
+        let status = pool.status();
+        assert_eq!((status.closing, status.checking), (2, 0));
+    });
+}
+
+/// What a connection tells of itself.
+#[test]
+fn metrics_tell_which_how_old_how_long_idle_and_how_often_lent() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(3));
+        let start = runtime.now();
+        runtime.advance(w.ms(10));
+        let held = runtime.block_on(pool.acquire_many(3));
+        for (id, conn) in held.iter().enumerate() {
+            let metrics = conn.metrics();
+            assert_eq!((metrics.id(), metrics.uses()), (id as u64, 1));
+            assert_eq!(metrics.created_at(), start + w.ms(10));
+            assert_eq!(metrics.age(), w.ms(0));
+        }
+        runtime.advance(w.ms(20));
+        drop(held);
+        runtime.advance(w.ms(30));
+        let mut seen = 0;
+        pool.retain(|_, metrics| {
+            seen += 1;
+            assert_eq!((metrics.age(), metrics.idle()), (w.ms(50), w.ms(30)));
+            true
+        });
+        assert_eq!(seen, 3);
+        let conn = runtime.block_on(pool.acquire()).unwrap();
+        assert_eq!(conn.metrics().uses(), 2);
+    });
+}
+
+/// The virtual clock, but its first timers go off too early.
+struct Hasty(Virtual, AtomicUsize);
+
+impl Spawner for Hasty {
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.0.spawn(task);
+    }
+}
+
+impl Timer for Hasty {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        match self.1.fetch_add(1, Ordering::SeqCst) {
+            // It must not be polled again.
+            0..8 => Box::pin(async {}),
+            _ => self.0.sleep_until(at),
+        }
+    }
+}
+
+/// A timer that goes off too early ends nothing, and is not the last.
+#[test]
+fn time_out_of_a_connect_comes_at_its_time_though_timers_are_early() {
+    World::by_hand(|w, runtime| {
+        w.connects().always(hang());
+        w.ledger().set_limit(10);
+        let builder = watertight::Pool::builder(w.manager());
+        let pool = builder
+            .connect_timeout(w.ms(100))
+            .connect_policy(watertight::ConnectPolicy::FailFast)
+            .runtime(Hasty(runtime.clone(), AtomicUsize::new(0)))
+            .build()
+            .unwrap();
+        let error = runtime.block_on(pool.acquire()).map(drop).unwrap_err();
+        assert!(error.connect_error().is_some(), "{error}");
+        assert_eq!(runtime.elapsed(), w.ms(100));
+        runtime.block_on(pool.close());
     });
 }

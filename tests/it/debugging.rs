@@ -162,6 +162,18 @@ fn errors_say_which_they_are_and_none_other() {
 }
 
 #[test]
+fn what_an_error_is_due_to_is_its_source() {
+    let refused = || ConnectError::Failed(Arc::new(std::io::Error::other("refused")));
+    let error = AcquireError::Connect(refused());
+    let source = error.source().unwrap();
+    assert_eq!(source.to_string(), refused().to_string());
+    assert_eq!(source.source().unwrap().to_string(), "refused");
+    let late = ConnectError::<std::io::Error>::TimedOut;
+    assert!(late.source().is_none());
+    assert!(AcquireError::<std::io::Error>::Closed.source().is_none());
+}
+
+#[test]
 fn only_a_caller_who_waited_for_a_return_is_told_what_to_do_about_it() {
     let hint = "; raise max_size, or look for connections that are held too long";
     let late = late_error();
