@@ -171,3 +171,6 @@ impl Account {
         self.owed
     }
 }
+
+#[cfg(test)]
+mod tests;
