@@ -20,7 +20,7 @@ fn overload() -> Overload {
 fn after_a_wait_of(wait: u64) -> Overload {
     let mut overload = overload();
     assert!(!overload.comes_free(at(100)));
-    overload.served(ms(wait), 0);
+    overload.served(ms(wait), 0, at(150));
     overload
 }
 
@@ -43,7 +43,7 @@ fn patience_is_twice_the_target() {
 fn a_pool_is_slow_if_the_shortest_wait_of_the_interval_before_was_above_the_target() {
     for (wait, slow) in [(9, false), (10, false), (11, true)] {
         let mut overload = after_a_wait_of(wait);
-        overload.served(ms(50), 0);
+        overload.served(ms(50), 0, at(150));
         assert!(!overload.comes_free(at(199)), "the interval is not over");
         assert!(!overload.is_slow());
         assert!(!overload.comes_free(at(200)), "whoever is first is served");
@@ -57,7 +57,7 @@ fn a_pool_is_slow_if_the_shortest_wait_of_the_interval_before_was_above_the_targ
 fn each_interval_has_a_wait_of_its_own() {
     let mut overload = after_a_wait_of(5);
     assert!(!overload.comes_free(at(250)));
-    overload.served(ms(11), 0);
+    overload.served(ms(11), 0, at(150));
     assert!(!overload.comes_free(at(349)) && !overload.is_slow());
     assert!(!overload.comes_free(at(350)) && overload.is_slow());
 }
@@ -66,6 +66,7 @@ fn each_interval_has_a_wait_of_its_own() {
 fn what_comes_free_while_nobody_waits_ends_it() {
     let mut overload = after_a_wait_of(50);
     overload.is_idle();
+    overload.joined(at(150), 0);
     overload.comes_free(at(200));
     assert!(!overload.is_slow());
 }
@@ -74,7 +75,7 @@ fn what_comes_free_while_nobody_waits_ends_it() {
 fn a_return_that_nobody_waited_for_ends_it_for_those_who_join_later() {
     for (turn, slow) in [(7, true), (8, false)] {
         let mut overload = after_a_wait_of(50);
-        overload.served(ms(50), 7);
+        overload.served(ms(50), 7, at(150));
         overload.joined(at(150), turn);
         overload.comes_free(at(200));
         assert_eq!(overload.is_slow(), slow);
@@ -85,7 +86,7 @@ fn a_return_that_nobody_waited_for_ends_it_for_those_who_join_later() {
 fn what_was_none_of_the_loads_doing_is_forgotten() {
     let mut overload = after_a_wait_of(50);
     overload.comes_free(at(200));
-    overload.served(ms(50), 0);
+    overload.served(ms(50), 0, at(150));
     overload.forget();
     assert!(!overload.is_slow() && !overload.comes_free(at(201)));
     overload.comes_free(at(300));
@@ -129,7 +130,7 @@ fn the_timer_leaves_alone_those_who_have_come_since() {
 fn the_timer_does_not_end_an_interval_before_its_time() {
     let mut overload = overload();
     overload.comes_free(at(130));
-    overload.served(ms(50), 0);
+    overload.served(ms(50), 0, at(150));
     assert!(!overload.ticks(at(0), at(200)), "it ends at 230 ms");
     assert!(!overload.is_slow());
     assert!(overload.ticks(at(0), at(300)));

@@ -12,6 +12,7 @@ fn standing(size: usize, places: usize, hunger: usize) -> Standing {
         leaving: 0,
         idle_since: None,
         waiting_since: None,
+        down: false,
     }
 }
 

@@ -20,7 +20,7 @@ fn break_one(pool: &mut Pool, live: Conn) {
 
 fn is_turned_away(pool: &mut Pool, ms: u64) -> bool {
     let (joined, _) = fx(|fx| pool.join(at(ms), at(1000), &mut waker(), fx));
-    matches!(joined, Join::Rejected(crate::status::Rejection::QueueFull))
+    matches!(joined, Join::Rejected(Refusal::QueueFull))
 }
 
 #[test]
@@ -186,7 +186,8 @@ fn attempts_are_counted_by_how_they_end() {
 }
 
 fn adopt(pool: &mut Pool, connection: u32) -> Result<(), u32> {
-    fx(|fx| pool.adopt(connection, at(1), fx)).0
+    let (adopted, _) = fx(|fx| pool.adopt(connection, at(1), fx));
+    adopted.map(drop)
 }
 
 #[test]

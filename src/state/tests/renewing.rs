@@ -22,7 +22,7 @@ fn closed_for(pool: &mut Pool, live: Conn, ms: u64) -> CloseReason {
 
 /// A connection has been closed.
 fn gone(pool: &mut Pool, live: &Live<u32>, reason: CloseReason, ms: u64) {
-    let epoch = live.epoch();
+    let epoch = live.epoch;
     let _ = fx(|fx| pool.given_back(Stage::Closing, epoch, reason, false, at(ms), fx));
 }
 
@@ -97,15 +97,15 @@ fn what_a_connect_of_before_a_reset_makes_is_closed_and_what_comes_after_is_kept
     let mut pool = pool(|_| {});
     let (key, before) = wait(&mut pool, 0, 1000);
     let after = reset(&mut pool, 0, 1);
-    let (rejected, _) = fx(|fx| pool.connected(1, attempt(&before), at(2), fx));
+    let (rejected, _) = fx(|fx| connected(&mut pool, 1, attempt(&before), at(2), fx));
     let (live, reason) = rejected.expect("it was begun before");
-    assert_eq!((live.epoch(), reason), (0, CloseReason::Reset));
+    assert_eq!((live.epoch, reason), (0, CloseReason::Reset));
     assert!(!pool.is_renewed());
     gone(&mut pool, &live, reason, 3);
     assert!(pool.is_renewed());
     let _ = connect(&mut pool, &after, 2, 4);
     let live = served(&mut pool, key);
-    assert_eq!((live.connection, live.epoch()), (2, 1));
+    assert_eq!((live.connection, live.epoch), (2, 1));
     let _ = give_back(&mut pool, live, 5);
     assert_eq!(lend(&mut pool, 6).connection, 2);
 }
@@ -230,7 +230,7 @@ fn a_check_of_before_a_reset_condemns_nobody_when_it_fails() {
     let (_, mut begun) = wait(&mut pool, 3, 1000);
     let (live, id) = begun.check.remove(0);
     let _ = reset(&mut pool, 0, 4);
-    let (epoch, from) = (live.epoch(), Stage::Checking(Some(id)));
+    let (epoch, from) = (live.epoch, Stage::Checking(Some(id)));
     let _ = fx(|fx| pool.condemned(from, epoch, at(5), fx));
     assert_eq!(pool.renewals.epoch(), 1, "there was but one reset");
 }

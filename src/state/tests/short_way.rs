@@ -102,7 +102,9 @@ fn what_something_stands_in_the_way_of_is_not_taken_back_the_short_way() {
         ("enough idle ones", |pool, _| {
             pool.config.max_idle = Some(0);
         }),
-        ("somebody who fills the pool", |pool, _| pool.fillers = 1),
+        ("somebody who fills the pool", |pool, _| {
+            let _ = fx(|fx| pool.begin_fill(at(1), fx));
+        }),
         ("somebody who waits", |pool, _| {
             let _ = wait(pool, 1, 1000);
         }),

@@ -100,6 +100,7 @@ fn a_tenant_is_settled_if_it_uses_all_it_has_and_wants_no_more() {
         leaving: 1,
         idle_since: None,
         waiting_since: None,
+        down: false,
     };
     assert!(settled.is_settled());
     for unsettled in [

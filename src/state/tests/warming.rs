@@ -32,7 +32,7 @@ fn a_pool_is_warm_with_as_many_as_are_idle_or_about_to_be() {
     let used = [Stage::Recycling, Stage::Checking(None)];
     let mut pool = filling(8, 3, &used);
     assert_eq!(warmth(&mut pool, 0), "cold");
-    let live = pool.admit(7, 0, at(0));
+    let live = pool.admit(7, 0, 0, at(0));
     pool.idle.push_back(live);
     assert_eq!(warmth(&mut pool, 0), "warm");
     pool.config.min_idle = 4;
