@@ -101,7 +101,8 @@ impl Ending<'_, '_> {
         stage.model.compare(pool);
         if let Some(watcher) = self.watcher {
             let rejected = stage.model.books.borrow().tally.rejections.total();
-            watcher.compare(&pool.statistics(), rejected);
+            let out = stage.leaked.borrow().len() as u64;
+            watcher.compare(&pool.statistics(), rejected, out);
         }
         self.look_at_reasons(pool);
         let leaked = stage.leaked.borrow().len();

@@ -30,6 +30,9 @@ struct Seen {
     acquired: u64,
     closed: u64,
     rejected: u64,
+    returned: u64,
+    waits_begun: u64,
+    waits_ended: u64,
 }
 
 impl Watcher {
@@ -53,8 +56,9 @@ impl Watcher {
         }
     }
 
-    /// Nothing happens any more: as much has been told as has happened.
-    pub(crate) fn compare(&self, statistics: &Statistics, rejected: u64) {
+    /// Nothing happens any more: as much has been told as has happened. So many connections are
+    /// still `out`.
+    pub(crate) fn compare(&self, statistics: &Statistics, rejected: u64, out: u64) {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let told = [seen.connected, seen.failed, seen.acquired, seen.closed];
         let happened = [
@@ -65,6 +69,9 @@ impl Watcher {
         ];
         assert_eq!(told, happened, "connected, failed, acquired, closed");
         assert_eq!(seen.rejected, rejected, "rejected");
+        assert_eq!(seen.returned + out, seen.acquired, "returned");
+        let waits = [seen.waits_begun, seen.waits_ended];
+        assert_eq!(waits, [statistics.waits; 2], "waits begun, ended");
     }
 }
 
@@ -82,7 +89,15 @@ impl Observer for Watcher {
     }
 
     fn returned(&self, _: &event::Returned) {
-        self.note(|_| ());
+        self.note(|seen| seen.returned += 1);
+    }
+
+    fn wait_began(&self) {
+        self.note(|seen| seen.waits_begun += 1);
+    }
+
+    fn wait_ended(&self, _: &event::WaitEnded) {
+        self.note(|seen| seen.waits_ended += 1);
     }
 
     fn timed_out(&self, _: &event::TimedOut) {
