@@ -187,3 +187,12 @@ fn error_reads_like_the_one_that_it_stands_for() {
     assert_eq!(message.to_string(), "too old");
     assert!(message.source().is_none());
 }
+
+#[test]
+fn adapter_shows_nothing_and_gives_back_what_it_wraps() {
+    let server = Server::default();
+    let adapter = Subject::over(server.clone());
+    assert_eq!(format!("{adapter:?}"), "DeadpoolManager { .. }");
+    let back = adapter.into_inner().server;
+    assert!(std::sync::Arc::ptr_eq(&server.0, &back.0));
+}

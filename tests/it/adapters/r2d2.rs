@@ -106,3 +106,12 @@ laws! {
         error_of_connect_reaches_the_caller,
         error_of_connect_is_the_cause_of_a_time_out;
 }
+
+#[test]
+fn adapter_shows_nothing_and_gives_back_what_it_wraps() {
+    let server = Server::default();
+    let adapter = R2d2Manager::new(server.clone());
+    assert_eq!(format!("{adapter:?}"), "R2d2Manager { .. }");
+    let back = adapter.into_inner();
+    assert!(std::sync::Arc::ptr_eq(&server.0, &back.0));
+}
