@@ -27,6 +27,9 @@ impl Model {
         if self.holds_checks_up(before) || self.holds_checks_up(after) {
             books.checks_held_up = Some(after.now);
         }
+        if self.has_few_idle(before) || self.has_few_idle(after) {
+            books.few_idle = Some(after.now);
+        }
         if let Some(load) = &mut books.load {
             if was.paused && !is.paused {
                 load.is_resumed(after.now);
@@ -46,6 +49,12 @@ impl Model {
             !begun || self.settings().min_idle > 0,
             "begun to connect while paused: {is:?}"
         );
+    }
+
+    /// None of them is too old.
+    fn has_few_idle(&self, sight: &Sight) -> bool {
+        let status = &sight.status;
+        status.idle <= self.settings().min_idle.min(status.max_size)
     }
 
     /// Nothing is checked in the background meanwhile.

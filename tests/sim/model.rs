@@ -51,6 +51,8 @@ pub(crate) struct Books {
     pub(crate) last_moved: Option<Instant>,
     /// When something last kept the pool from checking connections in the background.
     pub(crate) checks_held_up: Option<Instant>,
+    /// When there were last so few idle ones that none of them was too old.
+    pub(crate) few_idle: Option<Instant>,
     /// Since when connections have been made with which lifetime.
     lifetimes: Vec<(Instant, Option<Ms>)>,
     /// The coarsest that the pool's time has been.
@@ -164,6 +166,7 @@ impl Model {
         }
         // What is due by a new period is seen to now.
         books.checks_held_up = Some(now);
+        books.few_idle = Some(now);
         self.settings.set(settings);
     }
 

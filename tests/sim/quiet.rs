@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Instant;
 
 use crate::conditions::Conditions;
 use crate::coverage::saw;
@@ -22,26 +23,25 @@ impl Conditions {
             stage.model.assert_old_ones_have_gone(status.idle, by);
         }
         let settings = stage.model.settings();
-        let (held_up, tick) = {
+        let (held_up, few_idle, tick) = {
             let books = stage.model.books.borrow();
-            (books.checks_held_up, books.tick)
+            (books.checks_held_up, books.few_idle, books.tick)
         };
-        if let Some(limit) = settings.idle_timeout {
+        let is_over = |time: Option<Instant>| time.is_none_or(|at| at + slack < sight.now);
+        if let Some(limit) = settings.idle_timeout.filter(|_| is_over(few_idle)) {
             let longest = ms(limit) + tick.max(ms(limit) / 10) + slack;
             let since = sight.now.checked_sub(longest);
             let (_, used) = stage.world.ledger().at_hand(|one| one.back_at >= since);
-            let few = status.idle <= settings.min_idle.min(status.max_size);
             assert!(
-                few || status.idle <= used,
+                status.idle <= used,
                 "idle for more than {longest:?}: {status:?}, {used}"
             );
         }
         let Some(period) = settings.keepalive else {
             return;
         };
-        let free = held_up.is_none_or(|at| at + slack < sight.now);
         let longest = ms(period) + tick.max(ms(period) / 10) + slack;
-        if let Some(since) = sight.now.checked_sub(longest).filter(|_| free) {
+        if let Some(since) = sight.now.checked_sub(longest).filter(|_| is_over(held_up)) {
             let ledger = stage.world.ledger();
             let (_, heard_of) = ledger.at_hand(|one| one.fit_at >= Some(since));
             assert!(
