@@ -204,6 +204,15 @@ fn pool_that_fails_fast_has_no_dead_end() {
 }
 
 #[test]
+fn pool_that_breaks_circuits_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Break, Pause, Lose];
+    let breaks = |config: &mut Config| {
+        config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(UNIT, UNIT));
+    };
+    of("breaks circuits", may, breaks).goes(extent(2, 1, 22_500), extent(2, 3, 1));
+}
+
+#[test]
 fn pool_that_connects_one_at_a_time_has_no_dead_end() {
     let may = &[Cancel, Refuse, Lose, LoseKeeper];
     let one = |config: &mut Config| config.connect_concurrency = Some(1);

@@ -94,6 +94,7 @@ impl World {
             .flag(pool.stranded)
             .flag(self.drained)
             .flag(pool.retry.is_failing())
+            .flag(pool.retry.is_down())
             .flag(pool.retry.last_error().is_some());
         let since = pool.retry.since();
         let older = pool.attempts.iter().filter(|(id, ..)| *id < since);

@@ -118,13 +118,18 @@ impl World {
         let mut world = self.clone();
         let places = self.full_size();
         world.users = vec![User::Away; places];
-        for user in 0..places {
-            world.obey(Op::Join { user, short: false });
-        }
         for _ in 0..1000 {
             let holds = |user: &User| matches!(user, User::Holding(_));
             if world.users.iter().all(holds) {
                 return;
+            }
+            // Where the circuit is broken nobody is let in.
+            let may_join = world.pool.broken_circuit(world.now).is_none();
+            let mut users = world.users.iter();
+            let away = users.position(|user| matches!(user, User::Away));
+            if let Some(user) = away.filter(|_| may_join) {
+                world.obey(Op::Join { user, short: false });
+                continue;
             }
             let op = world.next_to_settle(Way::QuickWaiters);
             // All the rest comes before a return, and nobody gives back before all hold.
