@@ -5,6 +5,7 @@ use std::time::Duration;
 use watertight::{PausePolicy, Status};
 
 use crate::coverage::saw;
+use crate::load::Load;
 use crate::model::{Model, Served, Sight, Waiter};
 
 impl Model {
@@ -86,10 +87,10 @@ impl Model {
     /// Somebody was served in his turn.
     pub(super) fn note_wait(&self, waiter: &Waiter, served: Served) {
         let waited = served.at - waiter.since;
-        if let Some(load) = &mut self.books.borrow_mut().load {
-            if !served.last_first && waited <= load.target {
-                load.is_relieved(served.at);
-            }
+        let mut books = self.books.borrow_mut();
+        let in_time = |load: &&mut Load| !served.last_first && waited <= load.target;
+        if let Some(load) = books.load.as_mut().filter(in_time) {
+            load.is_relieved(served.at);
         }
     }
 }
