@@ -56,6 +56,8 @@ impl<C, E> State<C, E> {
             return Err(live.connection);
         }
         self.statistics.adopted += 1;
+        // Whoever fills the pool learns that it is full.
+        fx.progress = true;
         self.pump(now, fx);
         Ok(id)
     }

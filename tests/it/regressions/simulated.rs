@@ -1,9 +1,9 @@
 //! Schedules that the simulator found, or what it was about to learn.
 
-use watertight::{CheckPolicy, Condition};
+use watertight::{Backoff, CheckPolicy, Condition, ConnectPolicy};
 
 use super::{SECOND, poll};
-use crate::support::{World, hang, ok};
+use crate::support::{World, err, hang, ok};
 
 /// A fill counts on the attempt that a waiter is to run whose task was lost,
 /// and is told when that waiter goes away instead.
@@ -101,5 +101,35 @@ fn what_goes_by_two_resets_is_not_said_to_go_of_age() {
         runtime.advance(10 * SECOND);
         let closes = pool.statistics().closes;
         assert_eq!((closes.reset, closes.lifetime), (50, 0));
+    });
+}
+
+/// The last place is taken by a connection that was made elsewhere, and goes to somebody who waits.
+#[test]
+fn fill_is_told_when_an_adopted_connection_takes_the_last_place() {
+    World::by_hand(|w, runtime| {
+        w.connects().next([err()]);
+        let pool = w.pool(|b| {
+            b.max_size(1)
+                .min_idle(1)
+                .connect_policy(ConnectPolicy::Retry(Backoff::new(60 * SECOND, 60 * SECOND)))
+        });
+        let mut waiter = Box::pin(pool.acquire());
+        assert!(poll(waiter.as_mut()).is_pending());
+        runtime.settle();
+        let filler = pool.clone();
+        let fill = w.spawn(async move { filler.fill().await });
+        runtime.settle();
+        assert!(pool.adopt(w.connection_from_elsewhere()).is_ok());
+        let filled = async {
+            fill.await.unwrap();
+            true
+        };
+        let too_late = async {
+            runtime.sleep(SECOND).await;
+            false
+        };
+        assert!(runtime.block_on(futures_lite::future::or(filled, too_late)));
+        drop(runtime.block_on(waiter).unwrap());
     });
 }
