@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Instant;
 
 use async_channel::TrySendError;
+use futures_lite::future;
 
 use crate::attempts::AttemptId;
 use crate::bell::Bell;
@@ -380,9 +381,26 @@ impl<M: Manager> Shared<M> {
     }
 
     /// Resolves when nothing is left of before the last reset.
-    pub(crate) async fn renewed(&self) {
+    pub(crate) async fn renewed(self: &Arc<Self>) {
         let renewed = || self.state.lock().is_renewed().then_some(());
-        self.signals.progress.until(renewed).await;
+        loop {
+            let unattended = || {
+                let state = self.state.lock();
+                (!state.is_kept()).then(|| state.wakes_at())
+            };
+            let progress = &self.signals.progress;
+            let seen = progress.until(|| match renewed() {
+                Some(()) => Some(None),
+                None => unattended().map(Some),
+            });
+            let Some(due) = seen.await else {
+                return;
+            };
+            // There is no keeper to look after what is due.
+            let due = due.to_instant(self.origin);
+            future::or(progress.until(renewed), reach(&*self.runtime, due)).await;
+            self.transition(|state, now, fx| state.advance(now, fx));
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -316,7 +316,7 @@ impl<C, E> State<C, E> {
         let driving = self.waiters.get_mut(key).driving;
         Turn::Wait(match self.clock.is_kept() && !driving {
             true => Moment::NEVER,
-            false => self.next_due(self.clock.now()),
+            false => self.wakes_at(),
         })
     }
 

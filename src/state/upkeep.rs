@@ -55,6 +55,11 @@ impl<C, E> State<C, E> {
         self.clock.is_kept()
     }
 
+    /// When something will be due, from the last reading of the clock on.
+    pub(crate) fn wakes_at(&self) -> Moment {
+        self.next_due(self.clock.now())
+    }
+
     /// When something will be due, given that nothing else happens.
     pub(super) fn next_due(&self, now: Moment) -> Moment {
         if self.closed {

@@ -42,6 +42,28 @@ fn waiters_of_a_dead_runtime_serve_themselves() {
     });
 }
 
+/// Law 127 and guarantee 11: whoever waits for the end of a reset sees to it, if nobody else does.
+#[test]
+fn spread_reset_comes_to_its_end_without_a_keeper() {
+    for dies_at in [0, 300] {
+        World::by_hand(|w, runtime| {
+            let pool = w.pool(|b| b.max_size(4));
+            let held = runtime.block_on(pool.acquire_many(4));
+            drop(held);
+            pool.reset_over(w.ms(1000));
+            let kill = async {
+                w.sleep(dies_at).await;
+                runtime.kill();
+                std::future::pending().await
+            };
+            runtime.block_on(futures_lite::future::or(pool.wait_reset(), kill));
+            assert_eq!(pool.status().size, 0);
+            assert_eq!(pool.statistics().closes.reset, 4);
+            assert!(runtime.elapsed() <= w.ms(1000));
+        });
+    }
+}
+
 /// Guarantee 11.
 #[test]
 fn guard_outlives_the_runtime() {
