@@ -88,6 +88,7 @@ fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
         drop(pool.acquire().unwrap());
     }
     let before = runtime.all();
+    let begun = Instant::now();
     const CYCLES: usize = 100_000;
     for _ in 0..CYCLES {
         drop(pool.acquire().unwrap());
@@ -95,9 +96,11 @@ fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
     let after = runtime.all();
     let [tasks, times, timers] = std::array::from_fn(|i| after[i] - before[i]);
     assert_eq!(tasks, 0);
-    // The maintenance reads the clock and sets its timer once a tick, a tenth of a second.
-    assert!(times < CYCLES / 500, "{times} readings in {CYCLES} cycles");
-    assert!(timers < CYCLES / 500, "{timers} timers in {CYCLES} cycles");
+    // The maintenance reads the clock and sets its timer once a tick, a tenth of a second: seldom, but
+    // on a machine that is busy with other things, for a long time.
+    let most = CYCLES / 500 + begun.elapsed().as_millis() as usize / 20;
+    assert!(times < most, "{times} readings in {CYCLES} cycles");
+    assert!(timers < most, "{timers} timers in {CYCLES} cycles");
     pool.close();
 }
 
