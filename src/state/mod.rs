@@ -367,11 +367,7 @@ impl<C, E> State<C, E> {
     }
 
     fn take_idle(&mut self, index: usize) -> Option<Box<Live<C>>> {
-        match index {
-            0 => self.idle.pop_front(),
-            last if last + 1 == self.idle.len() => self.idle.pop_back(),
-            middle => self.idle.remove(middle),
-        }
+        self.idle.remove(index)
     }
 
     /// What a waiter at this place in the queue is waiting for.
