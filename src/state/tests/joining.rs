@@ -26,20 +26,25 @@ fn is_turned_away(pool: &mut Pool, ms: u64) -> bool {
 #[test]
 fn nobody_for_whom_there_may_be_a_place_counts_as_one_too_many() {
     let mut pool = pool(|config| {
-        config.max_size = 6;
+        config.max_size = 8;
         config.max_waiters = Some(1);
     });
     let mut held = lent(&mut pool, 6);
     for _ in 0..2 {
         let _ = give_back_dirty(&mut pool, held.remove(0));
-        break_one(&mut pool, held.remove(0));
     }
-    assert!(!is_turned_away(&mut pool, 2));
+    break_one(&mut pool, held.remove(0));
+    for _ in 0..3 {
+        assert!(
+            !is_turned_away(&mut pool, 2),
+            "two for whom there is a place"
+        );
+    }
     assert!(is_turned_away(&mut pool, 2));
     let rejections = pool.statistics().rejections;
     assert_eq!((rejections.queue_full, rejections.total()), (1, 1));
     let _ = fx(|fx| pool.given_back(Stage::Closing, 0, CloseReason::Broken, false, at(3), fx));
-    assert!(!is_turned_away(&mut pool, 4), "there is a place now");
+    assert!(!is_turned_away(&mut pool, 4), "there is one more now");
     assert!(is_turned_away(&mut pool, 4));
 }
 
@@ -219,6 +224,15 @@ fn none_is_adopted_by_a_pool_that_is_full_or_closed() {
     assert_eq!(adopt(&mut pool, 3), Err(3));
     assert_eq!(pool.size(), 0);
     assert_eq!(pool.statistics().adopted, 0);
+}
+
+#[test]
+fn none_is_adopted_in_the_place_of_one_that_is_being_made() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    assert_eq!(adopt(&mut pool, 7), Err(7));
+    let _ = connect(&mut pool, &begun, 1, 2);
+    assert_eq!(served(&mut pool, key).connection, 1);
 }
 
 #[test]
