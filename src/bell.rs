@@ -118,4 +118,30 @@ mod tests {
         }
         assert!(bell.waiting.lock().is_empty());
     }
+
+    /// Panics when the last of its wakers is dropped.
+    struct Fragile;
+
+    impl Wake for Fragile {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("fragile"));
+        }
+    }
+
+    #[test]
+    fn waker_may_panic_when_another_takes_its_place_or_nobody_waits_any_more() {
+        let bell = Bell::default();
+        let mut waiting = Box::pin(bell.until(|| None::<()>));
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Fragile));
+            let mut cx = Context::from_waker(&waker);
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        }
+        drop(waiting);
+        assert!(bell.waiting.lock().is_empty());
+    }
 }
