@@ -56,9 +56,11 @@ def product_lines(lines):
 
 
 def statements(lines):
-    """Yields the function, the first and the last line of every statement that could be deleted."""
+    """Yields the function, the first and the last line of every statement that could be deleted, but in
+    functions that only look whether the books are straight."""
     end = product_lines(lines)
     function = "-"
+    only_looks = False
     for first in range(end):
         line = lines[first]
         text = line.strip()
@@ -66,7 +68,8 @@ def statements(lines):
         begins = FUNCTION.match(line)
         if begins:
             function = begins.group(1)
-        if indent < 4 or not text or NOT_A_STATEMENT.match(text):
+            only_looks = "debug_assertions" in lines[first - 1]
+        if only_looks or indent < 4 or not text or NOT_A_STATEMENT.match(text):
             continue
         for last in range(first, end):
             closing = lines[last]

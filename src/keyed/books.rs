@@ -258,3 +258,6 @@ impl<K, M: Manager> Todo<K, M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

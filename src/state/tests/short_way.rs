@@ -43,6 +43,23 @@ fn loans_and_uses_are_counted_on_the_short_way_too() {
 }
 
 #[test]
+fn those_who_only_borrow_are_traffic_as_well() {
+    let mut pool = pool(|config| config.max_size = 9);
+    for live in lent(&mut pool, 9) {
+        let _ = give_back(&mut pool, live, 0);
+    }
+    for ms in [3000, 5000] {
+        let _ = fx(|fx| pool.keep(at(ms), fx));
+    }
+    assert!(pool.lend().is_none(), "it was quiet");
+    for ms in 5001..5009 {
+        let (lend, _) = fx(|fx| pool.lend_at(at(ms), true, fx));
+        assert!(matches!(lend, Lend::Connection(_)));
+    }
+    assert!(pool.lend().is_some());
+}
+
+#[test]
 fn the_last_ones_of_min_idle_are_not_lent_the_short_way_while_there_is_room_for_more() {
     // Places, lent, idle, at least idle: is one lent?
     for (places, lent_ones, idle, min_idle, lends) in [
