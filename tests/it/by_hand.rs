@@ -1,13 +1,13 @@
 //! What one sees who drives the executor by hand: what happens before anything runs, and who is woken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use std::time::Instant;
 
-use watertight::{BoxFuture, Spawner, Timer};
+use watertight::{BoxFuture, KeyedPool, Observer, Spawner, Timer};
 
-use crate::support::{Virtual, World, hang};
+use crate::support::{Scripted, Virtual, World, hang};
 
 /// Those who close a pool, fill it or pause it are woken for what they wait for, not for all that
 /// happens.
@@ -145,5 +145,56 @@ fn time_out_of_a_connect_comes_at_its_time_though_timers_are_early() {
         assert!(error.connect_error().is_some(), "{error}");
         assert_eq!(runtime.elapsed(), w.ms(100));
         runtime.block_on(pool.close());
+    });
+}
+
+/// A pool of keys that is closed while it makes one for a key: that goes at once.
+#[test]
+fn key_that_is_founded_while_the_pool_closes_is_not_served() {
+    World::by_hand(|w, runtime| {
+        let found = Arc::new(OnceLock::<KeyedPool<u32, Scripted>>::new());
+        let (closing, world) = (Arc::clone(&found), w.clone());
+        let pool = KeyedPool::builder(move |_: &u32| {
+            drop(closing.get().map(KeyedPool::close));
+            world.manager()
+        })
+        .each(|each| each.runtime(runtime.clone()))
+        .build()
+        .unwrap();
+        assert!(found.set(pool.clone()).is_ok());
+        let error = runtime.block_on(pool.acquire(&1)).map(drop).unwrap_err();
+        assert!(error.is_closed());
+        assert!(pool.keys().is_empty());
+        assert_eq!(pool.total_status().size, 0);
+        runtime.settle();
+        assert_eq!((w.connects().calls(), runtime.tasks()), (0, 0));
+    });
+}
+
+/// The last handle of a pool of keys closes it, and its observer hears of that, once.
+#[test]
+fn last_handle_of_a_pool_of_keys_is_told_of_as_any_close() {
+    #[derive(Default)]
+    struct Closings(AtomicUsize);
+    impl Observer for Closings {
+        fn closing(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    World::by_hand(|w, runtime| {
+        let closings = Arc::new(Closings::default());
+        let (world, observer) = (w.clone(), Arc::clone(&closings));
+        let pool = KeyedPool::builder(move |_: &u32| world.manager())
+            .each(|each| each.runtime(runtime.clone()).observer(observer))
+            .build()
+            .unwrap();
+        w.ledger().set_limit(10);
+        drop(runtime.block_on(pool.acquire(&1)).unwrap());
+        let clone = pool.clone();
+        drop(pool);
+        assert_eq!(closings.0.load(Ordering::SeqCst), 0);
+        drop(clone);
+        runtime.settle();
+        assert_eq!(closings.0.load(Ordering::SeqCst), 1);
     });
 }

@@ -269,3 +269,31 @@ fn a_shrink_to_what_there_is_closes_nothing() {
     assert!(fx(|fx| pool.resize(3, at(2), fx)).1.close.is_empty());
     assert_eq!(fx(|fx| pool.resize(2, at(2), fx)).1.close.len(), 1);
 }
+
+#[test]
+fn a_connection_that_goes_on_to_something_else_is_progress_to_those_who_wait_for_that() {
+    for verdict in [
+        Verdict::Clean,
+        Verdict::Dirty,
+        Verdict::Condemned(CloseReason::Broken),
+    ] {
+        let mut pool = pool(|_| {});
+        let live = lent(&mut pool, 1).remove(0);
+        let (_, fx_returned) = fx(|fx| pool.returned(live, verdict, at(1), fx));
+        assert!(fx_returned.progress, "{verdict:?}");
+    }
+    let mut pool = pool(|_| {});
+    drop(lent(&mut pool, 1));
+    assert!(fx(|fx| pool.detached(0, at(1), fx)).1.progress);
+}
+
+#[test]
+fn an_attempt_that_lost_its_task_is_not_kept_for_one_who_is_late() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 10);
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    assert_eq!(pool.driverless, 1);
+    let (_, late) = fx(|fx| pool.time_out(key, at(10), fx));
+    assert!(late.progress && pool.driverless == 0);
+}

@@ -157,3 +157,28 @@ fn the_order_of_the_idle_ones_is_heeded_on_the_short_way() {
         assert_eq!(live.connection, 2);
     }
 }
+
+#[test]
+fn those_who_only_give_back_are_traffic_as_well() {
+    let mut pool = pool(|config| config.max_size = 9);
+    let mut held = lent(&mut pool, 9);
+    for ms in [3000, 5000] {
+        let _ = fx(|fx| pool.keep(at(ms), fx));
+    }
+    let last = held.remove(0);
+    for (ms, live) in (5001..).zip(held) {
+        let _ = give_back(&mut pool, live, ms);
+    }
+    assert!(pool.put_back(last).is_ok());
+}
+
+#[test]
+fn the_order_of_the_idle_ones_is_that_of_their_last_return() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let mut held = lent(&mut pool, 3);
+    for (index, ms) in [(1, 10), (1, 20), (0, 30)] {
+        let _ = give_back(&mut pool, held.remove(index), ms);
+    }
+    let order: Vec<_> = pool.idle.iter().map(|live| live.connection).collect();
+    assert_eq!(order, [2, 3, 1]);
+}
