@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use watertight::{BoxFuture, BuildError, Pool, Spawner, SyncPool, Timer};
+use watertight::{BoxFuture, BuildError, FromFn, KeyedPool, Pool, Spawner, SyncPool, Timer};
 
 use crate::support::{Virtual, World};
 
@@ -103,6 +103,32 @@ fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
     let most = CYCLES / 500 + begun.elapsed().as_millis() as usize / 20;
     assert!(times < most, "{times} readings in {CYCLES} cycles");
     assert!(timers < most, "{timers} timers in {CYCLES} cycles");
+    pool.close();
+}
+
+/// Guarantee 10, for a key: only what comes back is looked at by the clock.
+#[test]
+fn hot_path_of_a_key_reads_no_clock_to_lend() {
+    let runtime = Counting::default();
+    let pool = KeyedPool::builder(|_: &u8| FromFn::new(|| async { Ok::<_, io::Error>(()) }))
+        .each(|each| each.runtime(runtime.clone()))
+        .build_sync()
+        .unwrap();
+    for _ in 0..1000 {
+        drop(pool.acquire(&1).unwrap());
+    }
+    const CYCLES: usize = 10_000;
+    let begun = Instant::now();
+    let mut readings = 0;
+    for _ in 0..CYCLES {
+        let [_, before, _] = runtime.all();
+        let conn = pool.acquire(&1).unwrap();
+        let [_, after, _] = runtime.all();
+        readings += after - before;
+        drop(conn);
+    }
+    let most = CYCLES / 50 + begun.elapsed().as_millis() as usize / 20;
+    assert!(readings < most, "{readings} readings in {CYCLES} cycles");
     pool.close();
 }
 
