@@ -152,3 +152,31 @@ fn an_attempt_is_run_by_as_many_as_lost_one() {
         "the keeper knows of the rest: {turn:?}"
     );
 }
+
+#[test]
+fn without_a_keeper_the_first_who_waits_is_woken_by_all_that_happens() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let _live = lent(&mut pool, 1);
+    let (key, _) = wait(&mut pool, 0, 1000);
+    let (_, kept) = fx(|fx| pool.resize(1, at(1), fx));
+    assert!(kept.wake.is_none(), "the keeper sees to it");
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let _ = waker().map(|waker| pool.leave_waker(key, waker));
+    let (_, alone) = fx(|fx| pool.resize(1, at(1), fx));
+    assert!(alone.wake.is_some());
+}
+
+#[test]
+fn a_lost_task_wakes_the_keeper_and_those_who_are_to_run_what_it_ran() {
+    let mut pool = pool(|_| {});
+    let live = lent(&mut pool, 1).remove(0);
+    let broken = Verdict::Condemned(CloseReason::Broken);
+    let _ = fx(|fx| pool.returned(live, broken, at(1), fx));
+    pool.keeper_until = Moment::NEVER;
+    assert!(lose(&mut pool, Stage::Closing, 2).nudge);
+    let waiting: Vec<_> = (0..2).map(|_| wait(&mut pool, 3, 1000).1).collect();
+    for begun in &waiting {
+        let lost = lose(&mut pool, attempt(begun), 4);
+        assert!(lost.wake.is_some(), "one after the other");
+    }
+}
