@@ -104,6 +104,10 @@ fn a_refill_that_is_not_wanted_any_more_is_nothing_to_wake_for() {
     pool.keeper_until = Moment::NEVER;
     let (due, _) = fx(|fx| pool.advance(at(3), fx));
     assert_eq!((due, pool.keeper_until), (Moment::NEVER, Moment::NEVER));
+    let (lend, wanted) = fx(|fx| pool.lend_at(at(4), true, fx));
+    assert!(matches!(lend, Lend::Connection(_)));
+    assert!(wanted.nudge && wanted.connect.is_empty());
+    assert_eq!(pool.keeper_until, at(11), "when the delay is over");
 }
 
 #[test]
@@ -179,4 +183,27 @@ fn a_lost_task_wakes_the_keeper_and_those_who_are_to_run_what_it_ran() {
         let lost = lose(&mut pool, attempt(begun), 4);
         assert!(lost.wake.is_some(), "one after the other");
     }
+}
+
+#[test]
+fn a_place_that_is_lost_wakes_the_first_who_waits_for_it() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let live = lent(&mut pool, 1).remove(0);
+    let broken = Verdict::Condemned(CloseReason::Broken);
+    let _ = fx(|fx| pool.returned(live, broken, at(1), fx));
+    let _ = wait(&mut pool, 2, 1000);
+    let lost = lose(&mut pool, Stage::Closing, 3);
+    assert!(lost.wake.is_some() && lost.connect.is_empty());
+}
+
+#[test]
+fn nobody_is_woken_in_a_pause_to_run_an_attempt() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = fx(|fx| pool.pause(fx));
+    let _ = lose(&mut pool, attempt(&begun), 1);
+    assert_eq!(pool.driverless, 1);
+    let _ = waker().map(|waker| pool.leave_waker(key, waker));
+    assert!(fx(|fx| pool.advance(at(2), fx)).1.wake.is_none());
+    assert!(fx(|fx| pool.resume(at(3), fx)).1.wake.is_some());
 }

@@ -183,3 +183,15 @@ fn a_lost_attempt_is_not_driven_without_a_place() {
     assert!(matches!(pool.poll_waiter(key, None), Turn::Wait(_)));
     assert!(pool.drive(key, at(1)).is_none());
 }
+
+#[test]
+fn a_tenant_that_waits_for_the_schedule_asks_the_keeper_to_see_to_it() {
+    let mut pool = tenant(1);
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    pool.give_up_spare();
+    pool.keeper_until = Moment::NEVER;
+    let (_, joined) = wait(&mut pool, 2, 1000);
+    assert!(joined.nudge && joined.connect.is_empty());
+    assert_eq!(pool.keeper_until, at(11));
+}
