@@ -75,6 +75,17 @@ fn runtime_of_the_users_own_runs_a_pool() {
     block_on(pool.close());
 }
 
+#[test]
+fn blocking_work_is_done_by_default_on_a_thread_of_its_own() {
+    let (done, name) = std::sync::mpsc::channel();
+    Threads.spawn_blocking(Box::new(move || {
+        let name = std::thread::current().name().map(String::from);
+        done.send(name).unwrap();
+    }));
+    let name = name.recv().unwrap();
+    assert_eq!(name.as_deref(), Some("watertight-blocking"));
+}
+
 /// Guarantee 10.
 #[test]
 fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
