@@ -207,3 +207,13 @@ fn nobody_is_woken_in_a_pause_to_run_an_attempt() {
     assert!(fx(|fx| pool.advance(at(2), fx)).1.wake.is_none());
     assert!(fx(|fx| pool.resume(at(3), fx)).1.wake.is_some());
 }
+
+#[test]
+fn nothing_is_due_any_more_once_the_pool_is_closed() {
+    let mut pool = pool(|config| config.min_idle = 1);
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    let _ = refuse(&mut pool, &begun, 1);
+    assert!(pool.next_due(at(1)) < Moment::NEVER);
+    let _ = fx(|fx| pool.close(fx));
+    assert_eq!(pool.next_due(at(1)), Moment::NEVER);
+}
