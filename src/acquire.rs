@@ -1,7 +1,7 @@
-//! Checking out: the short way, and the queue.
+//! Checking out: the queue.
 //!
-//! The short way takes the lock once and lends an idle connection. Everything else joins the
-//! queue; from then on the caller does nothing but wait for its entry to be filled, by whoever
+//! The [short way](crate::lending) takes the lock once and lends an idle connection. Everything else
+//! joins the queue; from then on the caller does nothing but wait for its entry to be filled, by whoever
 //! has a connection: a return, a check, a connect. None of that work is the caller's own, so
 //! dropping this future loses nothing but its place in the queue:
 //!
@@ -18,130 +18,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::connection::{self, PooledConnection};
+use crate::connection::PooledConnection;
 use crate::error::AcquireError;
-use crate::event::{Rejected, TimedOut, WaitEnded, WaitEnding};
+use crate::event::{WaitEnded, WaitEnding};
+use crate::lending::{Wait, lend_by_the_clock, lent, no_time, rejected, shed, timed_out, told};
 use crate::loan::Site;
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
-use crate::state::{Effects, Join, Lend, Live, Missed, Outcome, Refusal, TimeOut, Turn};
-use crate::status::{Rejection, Status};
+use crate::state::{Effects, Join, Outcome, TimeOut, Turn};
 use crate::trace;
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
-
-/// Lends an idle connection if nothing stands in the way: the hot path, one lock and no clock.
-/// `None` says nothing; go on with [`lend_by_the_clock`] or [`Acquire`].
-#[inline]
-pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>, site: Site) -> Option<PooledConnection<M>> {
-    let live = shared.state.lock().lend()?;
-    Some(lent(shared, live, None, site))
-}
-
-/// How long a caller had to wait, if anybody wants to know.
-#[derive(Clone, Copy)]
-pub(crate) struct Wait {
-    since: Moment,
-    pub(crate) until: Moment,
-}
-
-impl Wait {
-    pub(crate) fn waited(self) -> Duration {
-        self.until.elapsed_since(self.since)
-    }
-}
-
-/// The guard, and the news of it.
-#[inline]
-pub(crate) fn lent<M: Manager>(
-    shared: &Arc<Shared<M>>,
-    live: Box<Live<M::Connection>>,
-    wait: Option<Wait>,
-    site: Site,
-) -> PooledConnection<M> {
-    let conn = PooledConnection::new(Arc::clone(shared), live);
-    told(shared, conn, wait, site)
-}
-
-/// The guard, once whoever wants to know has been told.
-#[inline]
-fn told<M: Manager>(
-    shared: &Arc<Shared<M>>,
-    mut conn: PooledConnection<M>,
-    wait: Option<Wait>,
-    site: Site,
-) -> PooledConnection<M> {
-    if shared.watch.is_on() {
-        connection::note_loan(shared, &mut conn, wait, site);
-    }
-    conn
-}
-
-/// Lends an idle connection, if that is possible at once and without overtaking anybody.
-#[cold]
-pub(crate) fn lend_by_the_clock<M: Manager>(
-    shared: &Arc<Shared<M>>,
-    checked: bool,
-    site: Site,
-) -> Result<Option<PooledConnection<M>>, AcquireError<M::Error>> {
-    match shared.transition(|state, now, fx| state.lend_at(now, checked, fx)) {
-        Lend::Connection(live) => Ok(Some(lent(shared, live, None, site))),
-        Lend::Paused => Err(rejected(shared, Refusal::Paused)),
-        Lend::Closed => Err(AcquireError::Closed),
-        Lend::Unavailable => Ok(None),
-    }
-}
-
-fn rejected<M: Manager>(shared: &Shared<M>, why: Refusal<M::Error>) -> AcquireError<M::Error> {
-    let (why, error) = match why {
-        Refusal::Paused => (Rejection::Paused, AcquireError::Paused),
-        Refusal::QueueFull => (Rejection::QueueFull, AcquireError::QueueFull),
-        Refusal::CircuitBroken(error) => (Rejection::CircuitBroken, AcquireError::Connect(error)),
-    };
-    let waited = Duration::ZERO;
-    shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
-    error
-}
-
-fn shed<M: Manager>(shared: &Shared<M>, waited: Duration) -> AcquireError<M::Error> {
-    let why = Rejection::Shed;
-    shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
-    AcquireError::Shed { waited }
-}
-
-/// The answer to a caller who would not wait.
-#[cold]
-fn no_time<M: Manager>(shared: &Arc<Shared<M>>) -> AcquireError<M::Error> {
-    let now = shared.now();
-    let (missed, status) = {
-        let mut state = shared.state.lock();
-        (state.refused(now), state.status(now))
-    };
-    timed_out(shared, missed, now, status)
-}
-
-fn timed_out<M: Manager>(
-    shared: &Shared<M>,
-    missed: Missed<M::Error>,
-    now: Moment,
-    status: Status,
-) -> AcquireError<M::Error> {
-    let Missed {
-        phase,
-        since,
-        cause,
-    } = missed;
-    let waited = now.elapsed_since(since);
-    shared.tell(|observer| observer.timed_out(&TimedOut { phase, waited }));
-    AcquireError::TimedOut {
-        phase,
-        waited,
-        cause,
-        status: Box::new(status),
-    }
-}
 
 /// A call to `acquire`: at its first poll it takes the short way if it can, else it joins the
 /// queue.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::thread;
 
-use crate::acquire::Wait;
 use crate::event::{Acquired, Closed, Returned};
+use crate::lending::Wait;
 use crate::loan::{Borrower, Site};
 use crate::manager::{Condition, Manager, Metrics};
 use crate::pool::Pool;

@@ -16,8 +16,9 @@ use futures_lite::future;
 use crate::clock::Moment;
 use crate::manager::Manager;
 use crate::primitives::{Arc, Weak};
+use crate::returns::Return;
 use crate::runtime::BoxFuture;
-use crate::shared::{Return, Shared};
+use crate::shared::Shared;
 use crate::state::Effects;
 use crate::work;
 

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::acquire::{self, Acquire};
+use crate::acquire::Acquire;
 use crate::builder::Builder;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
 use crate::event::Adopted;
 use crate::lease::Held;
+use crate::lending;
 use crate::loan::Loan;
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::primitives::{Arc, Weak};
@@ -98,7 +99,7 @@ impl<M: Manager> Pool<M> {
         let site = Location::caller();
         async move {
             let shared = self.shared();
-            match acquire::lend(shared, site) {
+            match lending::lend(shared, site) {
                 Some(conn) => Ok(conn),
                 None => {
                     let timeout = shared.setting(|config| config.acquire_timeout);
@@ -129,7 +130,7 @@ impl<M: Manager> Pool<M> {
         let site = Location::caller();
         async move {
             let shared = self.shared();
-            match acquire::lend(shared, site) {
+            match lending::lend(shared, site) {
                 Some(conn) => Ok(conn),
                 None => Acquire::new(shared, Some(timeout), site).await,
             }
@@ -145,8 +146,8 @@ impl<M: Manager> Pool<M> {
     pub fn try_acquire(&self) -> Option<PooledConnection<M>> {
         let shared = self.shared();
         let site = Location::caller();
-        acquire::lend(shared, site).or_else(|| {
-            acquire::lend_by_the_clock(shared, false, site)
+        lending::lend(shared, site).or_else(|| {
+            lending::lend_by_the_clock(shared, false, site)
                 .ok()
                 .flatten()
         })

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::Instant;
 
-use async_channel::TrySendError;
 use futures_lite::future;
 
 use crate::attempts::AttemptId;
@@ -17,8 +16,9 @@ use crate::maintenance;
 use crate::manager::Manager;
 use crate::observer::{Audience, Observer, Watch};
 use crate::primitives::{Arc, Mutex, Weak, contain};
+use crate::returns::Return;
 use crate::runtime::{BoxFuture, Runtime};
-use crate::state::{Effects, Stage, State, Tag, Verdict};
+use crate::state::{Effects, Stage, State, Tag};
 use crate::status::{CloseReason, Status};
 use crate::work;
 
@@ -36,11 +36,11 @@ pub(crate) struct Shared<M: Manager> {
     pub(crate) watch: Watch,
     pub(crate) signals: Arc<Signals>,
     /// The way back for connections that need work; its other end belongs to the keeper.
-    returns: async_channel::Sender<Return<M>>,
+    pub(crate) returns: async_channel::Sender<Return<M>>,
     /// The handle, for guards that are asked for their pool. Not that of a tenant: what its places
     /// are is for its landlord to say.
     pub(crate) handle: Weak<Handle<M>>,
-    landlord: Option<Arc<dyn Landlord<M>>>,
+    pub(crate) landlord: Option<Arc<dyn Landlord<M>>>,
 }
 
 /// Whose a tenant's places are, see [`tenancy`](crate::state).
@@ -67,14 +67,6 @@ pub(crate) struct Signals {
     pub(crate) drained: Bell,
     /// Something has happened that may have made the pool as warm as `fill` wants it, or not.
     pub(crate) progress: Bell,
-}
-
-/// A returned connection that needs work, on its way to the keeper.
-pub(crate) struct Return<M: Manager> {
-    pub(crate) held: Held<M>,
-    /// Dropped when the work is over, which is how [`release`](crate::PooledConnection::release)
-    /// learns of it.
-    pub(crate) over: Option<async_channel::Sender<()>>,
 }
 
 /// What the users' handles share. When the last of them goes, the pool shuts down.
@@ -288,63 +280,6 @@ impl<M: Manager> Shared<M> {
             max_idle: config.max_idle,
         });
         self.tell(|observer| observer.configured(&configured));
-    }
-
-    /// Takes a connection back that is not plainly clean.
-    #[cold]
-    pub(crate) fn take_back(
-        self: &Arc<Self>,
-        live: Box<crate::state::Live<M::Connection>>,
-        verdict: Verdict,
-        over: Option<async_channel::Sender<()>>,
-    ) {
-        use crate::state::Returned;
-        #[cfg(mutant = "wakes-too-early")]
-        self.transition(|state, _, fx| state.wake_first(fx));
-        let landlord = self.landlord.as_ref();
-        let verdict = match verdict {
-            Verdict::Clean | Verdict::Dirty if landlord.is_some_and(|one| one.claims(self)) => {
-                Verdict::Condemned(CloseReason::Resize)
-            }
-            verdict => verdict,
-        };
-        let returned = self.transition(|state, now, fx| state.returned(live, verdict, now, fx));
-        let held = match returned {
-            Returned::Kept => return,
-            Returned::Recycle(live) => {
-                let reason = CloseReason::RecycleFailed;
-                Held::new(Arc::clone(self), live, Stage::Recycling, reason)
-            }
-            Returned::Close(live, reason) => {
-                Held::new(Arc::clone(self), live, Stage::Closing, reason)
-            }
-        };
-        self.send_back(Return { held, over });
-    }
-
-    /// Hands a connection that needs work to the keeper. If the queue is full, or its reader
-    /// gone, the connection is taken out of the error and closed; its place travels with it.
-    fn send_back(&self, returned: Return<M>) {
-        match self.returns.try_send(returned) {
-            Ok(()) => {}
-            // A keeper that was revived has no queue, but it shows that tasks are run again.
-            Err(TrySendError::Closed(returned)) if self.state.lock().is_kept() => {
-                self.spawn(Box::pin(work::take_care(returned)));
-            }
-            Err(refused) if cfg!(mutant = "refused-is-dropped") => drop(refused),
-            Err(refused) => self.abandon(refused.into_inner()),
-        }
-    }
-
-    /// Closes a connection that needed work and will not get it.
-    pub(crate) fn abandon(&self, mut returned: Return<M>) {
-        if returned.held.lease.stage() == Stage::Recycling {
-            returned.held.lease.condemn(match self.is_closed() {
-                true => CloseReason::Shutdown,
-                false => CloseReason::ReturnQueueFull,
-            });
-        }
-        self.spawn(Box::pin(work::take_care(returned)));
     }
 
     /// Begins to close, once.

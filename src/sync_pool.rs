@@ -8,11 +8,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::acquire::{self, Acquire};
+use crate::acquire::Acquire;
 use crate::builder::Builder;
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::lending;
 use crate::loan::{Loan, Site};
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::pool::Pool;
@@ -241,7 +242,7 @@ impl<M: Manager> SyncPool<M> {
         site: Site,
     ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
         let shared = self.pool.shared();
-        match acquire::lend(shared, site) {
+        match lending::lend(shared, site) {
             Some(conn) => Ok(conn),
             None => park_until_served(shared, timeout(shared), site),
         }

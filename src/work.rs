@@ -14,8 +14,9 @@ use crate::event::{Checked, ConnectFailed, Connected, Recycled};
 use crate::lease::{Held, Lease};
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
+use crate::returns::Return;
 use crate::runtime::{BoxFuture, Timer};
-use crate::shared::{Return, Shared};
+use crate::shared::Shared;
 use crate::state::{Live, Stage};
 use crate::status::CloseReason;
 

@@ -29,10 +29,10 @@ use std::hash::Hash;
 
 use super::accounts::{Account, TenantId};
 use super::books::{Books, Tenant, Todo};
-use crate::acquire::lent;
 use crate::config::Config;
 use crate::connection::PooledConnection;
 use crate::event::Configured;
+use crate::lending::lent;
 use crate::loan::Site;
 use crate::manager::Manager;
 use crate::observer::Audience;

@@ -13,9 +13,10 @@ use std::panic::Location;
 use std::time::Duration;
 
 use self::core::{Core, Entered};
-use crate::acquire::{Acquire, lend_by_the_clock};
+use crate::acquire::Acquire;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
+use crate::lending::lend_by_the_clock;
 use crate::loan::{Loan, Site};
 use crate::manager::Manager;
 use crate::pool::Pool;

@@ -2,99 +2,15 @@
 
 use std::task::Waker;
 
-use super::{Effects, Fitness, Live, Outcome, Stage, State};
+use super::{
+    Effects, Fitness, Join, Lend, Live, Missed, Outcome, Refusal, Returned, Stage, State, TimeOut,
+    Turn, Verdict,
+};
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
 use crate::config::{IdleOrder, PausePolicy};
-use crate::error::{ConnectError, Phase};
+use crate::error::Phase;
 use crate::status::{CloseReason, Rejection};
-
-/// What a caller gets without waiting.
-#[derive(Debug)]
-pub(crate) enum Lend<C> {
-    Connection(Box<Live<C>>),
-    /// Nothing that could be lent without overtaking somebody or checking first.
-    Unavailable,
-    /// It is paused, and says so.
-    Paused,
-    Closed,
-}
-
-/// How a call to `acquire` begins.
-#[derive(Debug)]
-pub(crate) enum Join<C, E> {
-    Served(Box<Live<C>>),
-    Queued(usize),
-    Rejected(Refusal<E>),
-    Closed,
-}
-
-/// Why a caller may not join the queue.
-#[derive(Debug)]
-pub(crate) enum Refusal<E> {
-    Paused,
-    QueueFull,
-    /// The server counts as down.
-    CircuitBroken(ConnectError<E>),
-}
-
-/// What becomes of a connection that was given back.
-#[derive(Debug)]
-pub(crate) enum Returned<C> {
-    Kept,
-    /// Its place is in [`Stage::Recycling`].
-    Recycle(Box<Live<C>>),
-    /// Its place is in [`Stage::Closing`].
-    Close(Box<Live<C>>, CloseReason),
-}
-
-impl<C> From<Option<(Box<Live<C>>, CloseReason)>> for Returned<C> {
-    fn from(rejected: Option<(Box<Live<C>>, CloseReason)>) -> Self {
-        match rejected {
-            Some((live, reason)) => Returned::Close(live, reason),
-            None => Returned::Kept,
-        }
-    }
-}
-
-/// How a connection comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Clean,
-    Dirty,
-    Condemned(CloseReason),
-}
-
-/// How things stand for a waiter.
-#[derive(Debug)]
-pub(crate) enum Turn<C, E> {
-    /// It has been served, and is out of the queue.
-    Over(Outcome<C, E>),
-    /// It waits on, with another waker: [`leave`](State::leave_waker) it, and look again.
-    LeaveWaker,
-    /// A task that should have connected was dropped: [`drive`](State::drive) an attempt yourself.
-    Drive,
-    /// Nobody else goes on: call [`State::advance`], and look again.
-    Advance,
-    /// Wait on; but call [`State::advance`] at this time, for the keeper is gone and will not.
-    Wait(Moment),
-}
-
-/// Why a deadline that passed was missed.
-#[derive(Debug)]
-pub(crate) struct Missed<E> {
-    pub(crate) phase: Phase,
-    pub(crate) since: Moment,
-    pub(crate) cause: Option<ConnectError<E>>,
-}
-
-/// What [`State::time_out`] finds.
-#[derive(Debug)]
-pub(crate) enum TimeOut<C, E> {
-    Missed(Missed<E>, Option<Waker>),
-    /// It was served at the last moment.
-    Served(Outcome<C, E>),
-}
 
 impl<C, E> State<C, E> {
     /// Lends the next idle connection, if nothing stands in the way as far as coarse time can

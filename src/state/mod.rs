@@ -50,10 +50,12 @@
 //!    short way. `barred_back` if barred, shrunk and not yet down to size, or being filled: then
 //!    nothing takes the short way back.
 
+mod answers;
 mod effects;
 mod flow;
 mod loans;
 mod outcomes;
+mod place;
 mod renewal;
 mod shed;
 mod supply;
@@ -64,128 +66,24 @@ mod upkeep;
 
 use std::collections::VecDeque;
 
-use crate::attempts::{AttemptId, Attempts};
+use crate::attempts::Attempts;
 use crate::clock::{Clock, Moment};
-use std::time::Instant;
-
 use crate::config::{CheckPolicy, Config, IdleOrder};
 use crate::error::Phase;
-use crate::manager::Metrics;
 use crate::overload::Overload;
 use crate::retry::Retry;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::waiters::Waiters;
 
 use loans::Loans;
+use place::Stages;
 use renewal::Renewals;
 
+pub(crate) use answers::{Join, Lend, Missed, Refusal, Returned, TimeOut, Turn, Verdict};
 pub(crate) use effects::{Effects, Outcome};
-pub(crate) use flow::{Join, Lend, Missed, Refusal, Returned, TimeOut, Turn, Verdict};
+pub(crate) use place::{Live, Stage, Tag};
 pub(crate) use tenancy::Standing;
 pub(crate) use upkeep::Warmth;
-
-/// A connection and what the pool knows about it. Boxed once, then only the pointer moves.
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
-pub(crate) struct Live<C> {
-    pub(crate) connection: C,
-    id: u64,
-    created_at: Moment,
-    expires_at: Moment,
-    /// When it was last known to be fit: made, given back clean, or checked.
-    fit_at: Moment,
-    /// When it was last given back, or made.
-    idle_since: Moment,
-    /// Its turn among the idle ones.
-    turn: u64,
-    uses: u64,
-    /// How many resets there had been when it was made.
-    epoch: u32,
-    /// Its holder has said that this is its last loan.
-    retired: bool,
-    /// When it was lent, if somebody was watching.
-    pub(crate) lent_at: Option<Moment>,
-}
-
-impl<C> Live<C> {
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) fn tag(&self) -> Tag {
-        Tag {
-            id: self.id,
-            epoch: self.epoch,
-        }
-    }
-
-    /// Makes this its last loan.
-    pub(crate) fn retire(&mut self) {
-        self.retired = true;
-        self.expires_at = Moment::START;
-    }
-
-    pub(crate) fn metrics(&self, now: Moment, origin: Instant) -> Metrics {
-        Metrics {
-            id: self.id,
-            created_at: self.created_at.to_instant(origin).unwrap_or(origin),
-            age: now.elapsed_since(self.created_at),
-            idle: now.elapsed_since(self.idle_since),
-            uses: self.uses,
-        }
-    }
-}
-
-/// What a [`Lease`](crate::lease::Lease) knows about its connection, if it has one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tag {
-    pub(crate) id: u64,
-    pub(crate) epoch: u32,
-}
-
-/// What a place that is not idle is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Lent,
-    Connecting(AttemptId),
-    /// Without an attempt if it was merely taken aside.
-    Checking(Option<AttemptId>),
-    Recycling,
-    Closing,
-}
-
-/// How many places are in each [`Stage`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stages {
-    lent: usize,
-    connecting: usize,
-    checking: usize,
-    recycling: usize,
-    closing: usize,
-}
-
-impl Stages {
-    fn count_mut(&mut self, stage: Stage) -> &mut usize {
-        match stage {
-            Stage::Lent => &mut self.lent,
-            Stage::Connecting(_) => &mut self.connecting,
-            Stage::Checking(_) => &mut self.checking,
-            Stage::Recycling => &mut self.recycling,
-            Stage::Closing => &mut self.closing,
-        }
-    }
-
-    fn enter(&mut self, stage: Stage) {
-        *self.count_mut(stage) += 1;
-    }
-
-    #[inline]
-    fn leave(&mut self, stage: Stage) {
-        let count = self.count_mut(stage);
-        debug_assert!(*count > 0, "nothing is {stage:?}");
-        *count = count.saturating_sub(1);
-    }
-}
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]

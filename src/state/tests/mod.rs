@@ -20,6 +20,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::attempts::AttemptId;
 use crate::backoff::Backoff;
 use crate::config::ConnectPolicy;
 use crate::error::ConnectError;

@@ -10,6 +10,7 @@ use super::super::super::*;
 use super::world::{
     At, Conn, Filler, GRAIN, Job, Keeper, May, Runner, Task, User, Waiting, World, waker_of,
 };
+use crate::attempts::AttemptId;
 
 /// A row of small numbers.
 #[derive(Debug, Default)]

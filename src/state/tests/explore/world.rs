@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::super::super::*;
 use super::ops::Op;
+use crate::attempts::AttemptId;
 use crate::backoff::Backoff;
 use crate::config::Tick;
 
