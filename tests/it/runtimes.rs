@@ -3,13 +3,16 @@
 #[cfg(feature = "tokio")]
 mod on_tokio;
 
+use std::future::{Ready, ready};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use watertight::{BoxFuture, BuildError, FromFn, KeyedPool, Pool, Spawner, SyncPool, Timer};
+use watertight::{
+    BoxFuture, BuildError, Builder, FromFn, KeyedPool, Observer, Pool, Spawner, SyncPool, Timer,
+};
 
 use crate::support::{Virtual, World};
 
@@ -86,12 +89,15 @@ fn blocking_work_is_done_by_default_on_a_thread_of_its_own() {
     assert_eq!(name.as_deref(), Some("watertight-blocking"));
 }
 
-/// Guarantee 10.
-#[test]
-fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
+/// Uses a pool over and over, and asserts that nothing is spawned meanwhile, and the clock read at
+/// most so often for each use.
+fn use_over_and_over(
+    set: impl FnOnce(Builder<Connects, SyncPool<Connects>>) -> Builder<Connects, SyncPool<Connects>>,
+    readings_of_a_use: usize,
+) {
     let runtime = Counting::default();
-    let pool = SyncPool::from_fn(|| async { Ok::<_, io::Error>(()) })
-        .runtime(runtime.clone())
+    let connect: fn() -> Ready<io::Result<()>> = || ready(Ok(()));
+    let pool = set(SyncPool::from_fn(connect).runtime(runtime.clone()))
         .build()
         .unwrap();
     drop(pool.acquire().unwrap());
@@ -112,9 +118,26 @@ fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
     // The maintenance reads the clock and sets its timer once a tick, a tenth of a second: seldom, but
     // on a machine that is busy with other things, for a long time.
     let most = CYCLES / 500 + begun.elapsed().as_millis() as usize / 20;
-    assert!(times < most, "{times} readings in {CYCLES} cycles");
-    assert!(timers < most, "{timers} timers in {CYCLES} cycles");
+    let of_uses = readings_of_a_use * CYCLES;
+    assert!(times < of_uses + most, "{times} readings in {CYCLES} uses");
+    assert!(times >= of_uses, "{times} readings in {CYCLES} uses");
+    assert!(timers < most, "{timers} timers in {CYCLES} uses");
     pool.close();
+}
+
+type Connects = FromFn<fn() -> Ready<io::Result<()>>>;
+
+/// Guarantee 10.
+#[test]
+fn hot_path_spawns_nothing_waits_for_nothing_and_reads_no_clock() {
+    use_over_and_over(|pool| pool, 0);
+}
+
+#[test]
+fn use_of_a_pool_that_is_observed_reads_the_clock_twice() {
+    struct Nobody;
+    impl Observer for Nobody {}
+    use_over_and_over(|pool| pool.observer(Nobody), 2);
 }
 
 /// Guarantee 10, for a key: only what comes back is looked at by the clock.
