@@ -217,3 +217,12 @@ fn nothing_is_due_any_more_once_the_pool_is_closed() {
     let _ = fx(|fx| pool.close(fx));
     assert_eq!(pool.next_due(at(1)), Moment::NEVER);
 }
+
+#[test]
+fn the_keeper_is_not_nudged_for_what_it_has_just_seen() {
+    let mut pool = pool(|_| {});
+    let _ = wait(&mut pool, 0, 1000);
+    pool.keeper_until = Moment::NEVER;
+    let (due, kept) = fx(|fx| pool.keep(at(1), fx));
+    assert!(due < Moment::NEVER && !kept.nudge);
+}

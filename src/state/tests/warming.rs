@@ -111,8 +111,8 @@ fn idle_ones_are_taken_aside_by_their_numbers() {
     assert_eq!(pool.idle_ids(), [0, 2]);
     assert!(pool.borrow_idle(1).is_none(), "it is away");
     assert_eq!(pool.stages.checking, 1);
-    let (rejected, _) = fx(|fx| pool.passed(live, Stage::Checking(None), false, at(2), fx));
-    assert!(rejected.is_none());
+    let (rejected, put_back) = fx(|fx| pool.passed(live, Stage::Checking(None), false, at(2), fx));
+    assert!(rejected.is_none() && put_back.progress);
     assert_eq!(pool.idle_ids(), [0, 1, 2], "it has its old place");
 }
 
@@ -204,6 +204,7 @@ fn a_setting_that_changes_is_heeded_at_once_and_a_bad_one_changes_nothing() {
         pool.config().tick(),
         crate::config::Tick::Every(shortest / 10)
     );
+    assert_eq!(pool.clock.latest(), pool.clock.now().after(shortest / 10));
     let (_, begun) = reconfigure(&mut pool, 51, |config| config.min_idle = 2);
     assert_eq!(begun.connect.len(), 2);
 }
