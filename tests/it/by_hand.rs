@@ -189,11 +189,14 @@ fn last_handle_of_a_pool_of_keys_is_told_of_as_any_close() {
         let closings = Arc::new(Closings::default());
         let (world, observer) = (w.clone(), Arc::clone(&closings));
         let pool = KeyedPool::builder(move |_: &u32| world.manager())
-            .each(|each| each.runtime(runtime.clone()).observer(observer))
+            .each(|each| each.runtime(runtime.clone()).observer(observer).max_size(7))
             .build()
             .unwrap();
         w.ledger().set_limit(10);
-        drop(runtime.block_on(pool.acquire(&1)).unwrap());
+        let held = runtime.block_on(pool.acquire(&1)).unwrap();
+        let status = pool.status(&1).unwrap();
+        assert_eq!((status.size, status.max_size), (1, 7), "what it may have");
+        drop(held);
         let clone = pool.clone();
         drop(pool);
         assert_eq!(closings.0.load(Ordering::SeqCst), 0);
