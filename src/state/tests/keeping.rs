@@ -226,3 +226,25 @@ fn the_keeper_is_not_nudged_for_what_it_has_just_seen() {
     let (due, kept) = fx(|fx| pool.keep(at(1), fx));
     assert!(due < Moment::NEVER && !kept.nudge);
 }
+
+#[test]
+fn those_who_wait_for_the_end_or_for_places_hear_of_both() {
+    let mut pool = pool(|_| {});
+    assert!(fx(|fx| pool.resize(3, at(0), fx)).1.progress);
+    let (_, closed) = fx(|fx| pool.close(fx));
+    assert!(closed.progress && closed.drained && closed.nudge);
+}
+
+#[test]
+fn one_who_fills_does_not_inherit_a_long_delay() {
+    let mut pool = pool(|config| config.min_idle = 1);
+    let (_, mut begun) = fx(|fx| pool.hurry(at(0), fx));
+    for round in 0..12 {
+        let _ = refuse(&mut pool, &begun, round * 1000);
+        begun = fx(|fx| pool.advance(at((round + 1) * 1000), fx)).1;
+    }
+    let _ = refuse(&mut pool, &begun, 12_000);
+    assert!(pool.retry.due() > at(12_010));
+    let _ = fx(|fx| pool.hurry(at(12_000), fx));
+    assert_eq!(pool.retry.due(), at(12_010));
+}
