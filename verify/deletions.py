@@ -20,7 +20,8 @@ import sys
 FILES = [
     "src/acquire.rs", "src/lending.rs", "src/lease.rs", "src/shared.rs", "src/returns.rs", "src/work.rs",
     "src/waiters.rs", "src/connection.rs", "src/maintenance.rs", "src/bell.rs", "src/attempts.rs", "src/retry.rs", "src/clock.rs", "src/state/mod.rs",
-    "src/state/flow.rs", "src/state/supply.rs", "src/state/outcomes.rs", "src/state/upkeep.rs",
+    "src/state/place.rs", "src/state/loans.rs", "src/state/answers.rs", "src/state/flow.rs", "src/state/supply.rs",
+    "src/state/outcomes.rs", "src/state/upkeep.rs",
 ]
 KNOWN = "verify/deletions.txt"
 
