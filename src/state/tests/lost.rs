@@ -130,3 +130,16 @@ fn attempt_that_no_waiter_needs_to_drive_any_more_makes_way_for_a_refill() {
         "a place is free, none is idle"
     );
 }
+
+/// Guarantee 11: when an adopted connection has served the first, the next looks after the schedule.
+#[test]
+fn adopted_connection_wakes_whoever_stands_in_for_the_keeper_next() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let _ = wait(&mut pool, 0, 1000);
+    let _ = wait(&mut pool, 0, 1000);
+    let ((), gone) = fx(|fx| pool.keeper_gone(fx));
+    assert!(gone.wake.is_some(), "the first stands in for it");
+    let (adopted, adoption) = fx(|fx| pool.adopt(9, at(1), fx));
+    assert!(adopted.is_ok());
+    assert!(adoption.wake.is_some(), "the second does so now");
+}
