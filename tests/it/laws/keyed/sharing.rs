@@ -16,6 +16,7 @@ laws! {
         busy_key_does_not_starve_another,
         key_that_discards_does_not_starve_another,
         key_that_fails_fast_does_not_starve_another,
+        two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
 }
 
@@ -184,4 +185,19 @@ async fn hungry_keys_are_served_in_turn(w: World) {
     assert_eq!((pool.waiting(2), pool.waiting(3)), (1, 0));
     held.pop();
     drop((first, second, third.await.unwrap()));
+}
+
+/// Law 193: each of two who come at once gets the place of another idle connection.
+async fn two_keys_take_the_places_of_two_others(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    drop(pool.acquire(1).await.unwrap());
+    drop(pool.acquire(2).await.unwrap());
+    let gate = Gate::new();
+    w.closes().always(ok().at(&gate));
+    let waiters = [pool.waiter(3).await, pool.waiter(4).await];
+    w.until(|| w.closes().calls() == 2).await;
+    gate.open();
+    for waiter in waiters {
+        drop(waiter.await.unwrap());
+    }
 }
