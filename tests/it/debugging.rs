@@ -11,7 +11,7 @@ use watertight::{
     ConnectError, ConnectPolicy, KeyedPool, Manager, Metrics, Phase, Pool, PooledConnection,
 };
 
-use crate::support::Virtual;
+use crate::support::Mortal;
 
 /// Neither it nor its connections can be printed.
 struct Discreet;
@@ -50,7 +50,7 @@ fn assert_says(value: &dyn Debug, name: &str, rest: &[&str]) {
 
 #[test]
 fn pools_and_their_handles_say_how_things_stand() {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let builder = Pool::builder(Discreet).max_size(7).runtime(runtime.clone());
     assert_says(&builder, "Builder {", &["max_size: 7"]);
     let pool = builder.build().unwrap();
@@ -72,7 +72,7 @@ fn pools_and_their_handles_say_how_things_stand() {
 
 #[test]
 fn pools_with_keys_say_how_all_of_them_stand() {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let builder = KeyedPool::builder(|_: &u32| Discreet)
         .max_total(5)
         .each(|each| each.max_size(2).runtime(runtime.clone()));
@@ -88,7 +88,7 @@ fn pools_with_keys_say_how_all_of_them_stand() {
 
 #[test]
 fn managers_of_managers_say_what_they_are() {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let pool = Pool::builder(Blocking::new(Discreet))
         .runtime(runtime.clone())
         .build()
@@ -194,7 +194,7 @@ fn only_a_caller_who_waited_for_a_return_is_told_what_to_do_about_it() {
 
 /// What a caller gets for whom a lent connection does not come back.
 fn late_error() -> AcquireError<Infallible> {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let pool = Pool::builder(Discreet)
         .max_size(1)
         .runtime(runtime.clone())
@@ -217,7 +217,7 @@ fn error_of_several_hosts_says_what_each_had_to_say() {
             Err(self.0)
         }
     }
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let pool = Pool::builder(Balanced::new([Down("cold"), Down("wet")]))
         .runtime(runtime.clone())
         .connect_policy(ConnectPolicy::FailFast)
@@ -240,7 +240,7 @@ fn error_of_several_hosts_says_what_each_had_to_say() {
 
 #[test]
 fn blocking_manager_that_says_nothing_more_has_fit_and_clean_connections() {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let pool = Pool::builder(Blocking::new(Discreet))
         .runtime(runtime.clone())
         .build()
@@ -302,7 +302,7 @@ impl BlockingManager for Picky {
 
 #[test]
 fn what_a_blocking_manager_says_is_passed_on() {
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let pool = Pool::builder(Blocking::new(Picky))
         .max_size(1)
         .check_policy(CheckPolicy::Always)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use watertight::{CheckPolicy, Condition, Loan, Observer, PausePolicy, Pool, event};
 
-use crate::support::{LawPool, Virtual, World, laws, panics};
+use crate::support::{LawPool, Mortal, World, laws, panics};
 
 /// All places can be had, so none was lost; and the pool still answers.
 async fn assert_whole(pool: &LawPool) {
@@ -233,7 +233,7 @@ fn panicking_destructor_of_an_error_is_contained() {
             }
         }
     }
-    let runtime = Virtual::new();
+    let runtime = Mortal::new();
     let failures = AtomicUsize::new(0);
     let pool = Pool::from_fn(move || {
         let failed = failures.fetch_add(1, Ordering::SeqCst);

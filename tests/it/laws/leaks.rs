@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use watertight::{Loan, Observer, Pool, SyncPool, VirtualRuntime};
+use watertight::{Loan, Observer, Pool, SyncPool};
 
-use crate::support::{World, laws};
+use crate::support::{Mortal, World, laws};
 
 laws! {
     every_mode:
@@ -220,7 +220,7 @@ async fn one_handed_over_is_a_loan_of_its_own(w: World) {
 /// Law 160: the line of the call is told, of a future as of a blocking call.
 #[test]
 fn loan_says_where_it_was_acquired() {
-    let runtime = VirtualRuntime::new();
+    let runtime = Mortal::new();
     let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0) })
         .leak_threshold(Duration::from_secs(1))
         .runtime(runtime.clone())

@@ -11,6 +11,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use watertight::{AcquireError, Pool, PooledConnection, VirtualRuntime};
 
+use crate::support::Mortal;
+
 /// All that was logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -58,7 +60,7 @@ fn logged(story: impl FnOnce(&VirtualRuntime)) -> Log {
         .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .with_writer(log.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, || story(&VirtualRuntime::new()));
+    tracing::subscriber::with_default(subscriber, || story(&Mortal::new()));
     log
 }
 
@@ -180,7 +182,7 @@ fn subscriber_that_panics_changes_nothing() {
         let panics = Arc::new(AtomicBool::new(true));
         let subscriber = Panicking(Arc::clone(&panics));
         tracing::subscriber::with_default(subscriber, || {
-            let runtime = VirtualRuntime::new();
+            let runtime = Mortal::new();
             let pool = Pool::from_fn(|| async { Ok::<_, io::Error>(1) })
                 .max_size(1)
                 .runtime(runtime.clone())

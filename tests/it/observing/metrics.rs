@@ -12,6 +12,8 @@ use watertight::{
     VirtualRuntime,
 };
 
+use crate::support::Mortal;
+
 type Connect = fn() -> std::future::Ready<Result<u32, &'static str>>;
 
 fn made() -> std::future::Ready<Result<u32, &'static str>> {
@@ -62,7 +64,7 @@ fn pool_is_recorded_by_the_names_of_the_conventions() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let exporter = recorder.handle();
     with_local_recorder(&recorder, || {
-        let runtime = VirtualRuntime::new();
+        let runtime = Mortal::new();
         let pool = builder("db", &runtime, made)
             .max_size(3)
             .max_idle(2)
@@ -124,7 +126,7 @@ fn failures_are_counted_by_kind_and_reason() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let exporter = recorder.handle();
     with_local_recorder(&recorder, || {
-        let runtime = VirtualRuntime::new();
+        let runtime = Mortal::new();
         let schedule = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
         let pool = builder("db", &runtime, refused)
             .connect_policy(ConnectPolicy::CircuitBreaker(schedule))
@@ -156,7 +158,7 @@ fn pools_with_different_names_share_a_recorder() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let exporter = recorder.handle();
     with_local_recorder(&recorder, || {
-        let runtime = VirtualRuntime::new();
+        let runtime = Mortal::new();
         let pools = ["a", "b"].map(|name| builder(name, &runtime, made).build().unwrap());
         runtime.block_on(async {
             let held = pools[0].acquire().await.unwrap();
@@ -192,7 +194,7 @@ fn series_of_a_closed_pool_disappear() {
         .build_recorder();
     let handle = exporter.handle();
     with_local_recorder(&exporter, || {
-        let runtime = VirtualRuntime::new();
+        let runtime = Mortal::new();
         let [alive, gone] = ["alive", "gone"].map(PoolMetrics::new);
         let pool = |metrics: &PoolMetrics| {
             let pool = Pool::from_fn(made as Connect).runtime(runtime.clone());

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use watertight::{KeyedPool, Manager, Pool, SyncPool, VirtualRuntime};
+use watertight::{KeyedPool, Manager, Pool, SyncPool};
+
+use crate::support::Mortal;
 
 const SECRET: &str = "hunter2";
 
@@ -30,7 +32,7 @@ fn silent(what: &impl Debug) {
 #[test]
 fn debug_output_tells_nothing_that_the_manager_holds() {
     assert!(format!("{:?}", Talkative(SECRET)).contains(SECRET));
-    let runtime = VirtualRuntime::new();
+    let runtime = Mortal::new();
     let builder = Pool::builder(Talkative(SECRET))
         .leak_threshold(Duration::from_secs(1))
         .name("orders")

@@ -44,6 +44,7 @@ mod keyed;
 mod ledger;
 mod manager;
 mod mode;
+mod mortal;
 mod pool;
 mod script;
 mod task;
@@ -59,6 +60,7 @@ pub(crate) use self::{
     ledger::{At, AtHand, Count, Generation, Ledger},
     manager::{Conn, Lent, Refused, Scripted},
     mode::Mode,
+    mortal::Mortal,
     pool::{Acquired, LawPool},
     script::{Gate, Script, Step, err, hang, ok, panics, permanent},
     task::{Task, join},
