@@ -157,9 +157,11 @@ fn time_out_of_a_connect_comes_at_its_time_though_timers_are_early() {
 fn key_that_is_founded_while_the_pool_closes_is_not_served() {
     World::by_hand(|w, runtime| {
         let found = Arc::new(OnceLock::<KeyedPool<u32, Scripted>>::new());
-        let (closing, world) = (Arc::clone(&found), w.clone());
+        // The factory must not own the pool that owns it.
+        let (closing, world) = (Arc::downgrade(&found), w.clone());
         let pool = KeyedPool::builder(move |_: &u32| {
-            drop(closing.get().map(KeyedPool::close));
+            let found = closing.upgrade();
+            drop(found.and_then(|pool| pool.get().map(KeyedPool::close)));
             world.manager()
         })
         .each(|each| each.runtime(runtime.clone()))
