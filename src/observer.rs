@@ -111,9 +111,7 @@ impl Audience {
             contain(|| tell(&**observer));
         }
     }
-}
 
-impl Audience {
     /// True if anybody might be told of a wait.
     pub(crate) fn listens(&self) -> bool {
         !self.observers.is_empty() || self.tracer.listens()

@@ -95,10 +95,7 @@ impl<M: Manager> Pool<M> {
     fn reconfigure(&self, change: impl FnOnce(&mut Config)) -> Result<(), BuildError> {
         let shared = self.shared();
         shared.transition(|state, now, fx| state.reconfigure(change, now, fx))?;
-        if shared.setting(|config| config.leak_threshold).is_some() {
-            shared.watch.note_loans();
-        }
-        shared.tell_size();
+        shared.heed_settings();
         Ok(())
     }
 }
@@ -112,7 +109,7 @@ impl<M: Manager> Pool<M> {
     pub fn resize(&self, max_size: usize) {
         self.shared()
             .transition(|state, now, fx| state.resize(max_size, now, fx));
-        self.shared().tell_size();
+        self.shared().heed_settings();
     }
 
     /// Closes every connection that is there or in the making, and has new ones made as they are

@@ -140,10 +140,7 @@ impl<M: Manager> Shared<M> {
             }),
         });
         let shared = &handle.shared;
-        if config.leak_threshold.is_some() {
-            shared.watch.note_loans();
-        }
-        shared.tell_size();
+        shared.heed_settings();
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
         shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
@@ -269,16 +266,21 @@ impl<M: Manager> Shared<M> {
         self.audience.tell(tell);
     }
 
-    /// Tells how large the pool may be. Of a tenant nobody wants to know.
-    pub(crate) fn tell_size(&self) {
+    /// Does what follows from new settings outside the state: notes loans down from now on, if they
+    /// are to be, and tells how large the pool may be. Of a tenant nobody wants to know that.
+    pub(crate) fn heed_settings(&self) {
+        let config = self.setting(|config| *config);
+        if config.leak_threshold.is_some() {
+            self.watch.note_loans();
+        }
         if self.landlord.is_some() {
             return;
         }
-        let configured = self.setting(|config| Configured {
+        let configured = Configured {
             max_size: config.max_size,
             min_idle: config.min_idle,
             max_idle: config.max_idle,
-        });
+        };
         self.tell(|observer| observer.configured(&configured));
     }
 

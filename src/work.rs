@@ -33,13 +33,13 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
         shared.manager.connect().await
     })
     .await;
+    let took = shared.now().elapsed_since(begun);
     let error = match made {
         Ok(Ok(connection)) => {
-            let now = shared.now();
             let id = shared.state.lock().draw_id();
             let connected = Connected {
                 connection: id,
-                took: now.elapsed_since(begun),
+                took,
             };
             shared.tell(|observer| observer.connected(&connected));
             lease.surrender();
@@ -51,7 +51,6 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
         Err(Stopped::TimedOut) => ConnectError::TimedOut,
         Err(Stopped::Panicked) => ConnectError::Panicked,
     };
-    let took = shared.now().elapsed_since(begun);
     shared.tell(|observer| observer.connect_failed(&ConnectFailed::new(&error, took)));
     let permanent = error
         .manager_error()

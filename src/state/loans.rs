@@ -1,7 +1,7 @@
 //! Who has what, for pools that look for leaks.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Effects, State};
 use crate::clock::Moment;
@@ -81,7 +81,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn loans(&self, now: Moment) -> Vec<Loan> {
         let loans = self.loans.0.iter();
         let mut loans: Vec<_> = loans.map(|(&id, lent)| lent.loan(id, now)).collect();
-        loans.sort_by_key(|loan| Duration::MAX.saturating_sub(loan.held));
+        loans.sort_by_key(|loan| Reverse(loan.held));
         loans
     }
 }

@@ -75,6 +75,7 @@ impl<C, E> State<C, E> {
         self.freed(self.renewals.epoch_of(from));
         self.statistics.failed_connects += 1;
         fx.progress = true;
+        // A clone of it is kept as the last error, so dropping one below is never the last.
         if let Stage::Connecting(id) = from {
             let next = self.attempts.next();
             fx.garbage = self
