@@ -148,3 +148,24 @@ fn a_paused_pool_turns_nobody_away() {
     );
     assert!(pool.keeper_until <= at(410), "and the timer goes on");
 }
+
+/// It was not given back, so the count of returns says nothing of it.
+#[test]
+fn a_connection_that_was_set_aside_and_becomes_idle_ends_the_overload() {
+    let (mut pool, _) = overloaded(QueueOrder::Fifo);
+    pool.config.max_size = 3;
+    let mut held = lent(&mut pool, 2);
+    let _ = give_back(&mut pool, held.remove(0), 1);
+    let id = pool.idle[0].id();
+    let aside = pool.borrow_idle(id).expect("it is idle");
+    let (waiter, _) = wait(&mut pool, 60, 10_000);
+    let _ = give_back(&mut pool, held.remove(0), 100);
+    let served_late = served(&mut pool, waiter);
+    let (rejected, _) = fx(|fx| pool.passed(aside, Stage::Checking(None), false, at(110), fx));
+    assert!(rejected.is_none());
+    let (lend, _) = fx(|fx| pool.lend_at(at(120), true, fx));
+    assert!(matches!(lend, Lend::Connection(_)), "{lend:?}");
+    let _ = wait(&mut pool, 150, 10_000);
+    let _ = give_back(&mut pool, served_late, 200);
+    assert!(pool.overload.as_ref().is_some_and(|it| !it.is_slow()));
+}
