@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Smoke test of the gateways through curl: 10,000 requests from 64 clients at a time, bad input,
-# a server killed under load, the pool exhausted, paused and reset, Ctrl-C. Prints what it checks; exits with 1 if
-# anything is wrong.
+# a server killed under load, the pool exhausted, paused and reset, Ctrl-C, several servers from a
+# file, the life of a service, and hardships. Prints what it checks; exits with 1 if anything is wrong. Wants curl,
+# ps and python3.
 #
 #   tests/gateway_smoke.sh            # builds both gateways first
 #   REQUESTS=2000 tests/gateway_smoke.sh
@@ -11,69 +12,10 @@ cd "$(dirname "$0")/.."
 REQUESTS=${REQUESTS:-10000}
 CLIENTS=64
 MAX=6
-TARGET=${CARGO_TARGET_DIR:-target}/release/examples
 
-work=$(mktemp -d)
-gateway=
-failures=0
-trap '[ -n "$gateway" ] && kill -KILL "$gateway" 2>/dev/null; rm -rf "$work"' EXIT
-
-ok() { printf '  ok    %s\n' "$*"; }
-bad() { printf '  FAIL  %s\n' "$*"; failures=$((failures + 1)); }
-
-# expect WHAT EXPECTED ACTUAL
-expect() {
-    if [ "$2" = "$3" ]; then ok "$1"; else bad "$1: expected $2, got $3"; fi
-}
-
-# at_most WHAT LIMIT ACTUAL
-at_most() {
-    if [ "$3" -le "$2" ]; then ok "$1 ($3)"; else bad "$1: at most $2, got $3"; fi
-}
-
-# Retries a check for five seconds: eventually COMMAND...
-eventually() {
-    for _ in $(seq 100); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    return 1
-}
-
-# start NAME OPTIONS...: starts a gateway on a free port; sets gateway, url
-start() {
-    local name=$1
-    shift
-    "$TARGET/$name" --listen 127.0.0.1:0 "$@" >"$work/out" 2>"$work/err" &
-    gateway=$!
-    eventually grep -q '^listening on ' "$work/out" || {
-        bad "$name did not start: $(cat "$work/err")"
-        exit 1
-    }
-    url=$(sed -n 's/^listening on //p' "$work/out")
-}
-
-status() { curl -sS -m 10 "$url/status"; }
-# field NAME: the first number of that name in the status
-field() { status | grep -o "\"$1\":[0-9]*" | head -n 1 | cut -d: -f2; }
-children() { status | sed 's/.*"children":\[\([0-9,]*\)\].*/\1/' | tr ',' ' '; }
-# The servers of this gateway that there are, whatever it says itself; zombies count.
-real_children() { ps -o pid= --ppid "$gateway" | tr -d ' '; }
-has_children() { [ "$(real_children | wc -l)" -eq "$1" ]; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
-
-# post BODY [CURL OPTIONS...]: prints the HTTP status; the answer is in $work/body
-post() {
-    local body=$1
-    shift
-    printf '%s' "$body" | curl -sS -m 20 -o "$work/body" -w '%{http_code}' "$@" \
-        -H 'Content-Type: application/json' --data-binary @- "$url/mcp"
-}
-
-tool() {
-    printf '{"jsonrpc":"2.0","id":"my id","method":"tools/call","params":{"name":"%s",' "$1"
-    printf '"arguments":{"message":"hello","milliseconds":%s}}}' "${2:-0}"
-}
+. tests/gateway/common.sh
+. tests/gateway/service.sh
+. tests/gateway/hardships.sh
 
 # load REQUESTS: that many GET /test from all clients; each line of $work/load is "body status"
 load() {
@@ -131,8 +73,16 @@ check_bad_input() {
     refused 'malformed JSON' 400 -32700 '{"jsonrpc":'
     refused 'an empty body' 400 -32700 ''
     refused 'JSON that is no request' 400 -32600 '{"hello":1}'
-    refused 'a batch' 400 -32600 '[{"jsonrpc":"2.0","id":1,"method":"ping"}]'
+    refused 'a batch' 400 -32600 '[{"jsonrpc":"2.0","id":1,"method":"ping"}]' \
+        -H 'MCP-Protocol-Version: 2025-06-18'
+    refused 'a revision that nobody speaks' 400 -32600 "$(tool echo)" \
+        -H 'MCP-Protocol-Version: 2031-01-01'
+    refused 'a session that there is not' 404 -32001 "$(tool echo)" -H 'Mcp-Session-Id: made-up'
+    refused 'a client that wants a stream' 406 -32600 "$(tool echo)" -H 'Accept: text/event-stream'
+    refused 'a name that resolves to here' 403 -32600 "$(tool echo)" -H 'Host: rebound.example.com'
     refused 'a page from elsewhere' 403 -32600 "$(tool echo)" -H 'Origin: http://example.com'
+    expect 'a picture in a page from elsewhere is answered with 403' 403 "$(curl -sS -m 10 \
+        -o /dev/null -w '%{http_code}' -H 'Sec-Fetch-Site: cross-site' "$url/test")"
     head -c 1048577 /dev/zero | tr '\0' ' ' >"$work/large"
     expect 'a body over 1 MiB is answered with 413' 413 "$(curl -sS -m 20 -o /dev/null \
         -w '%{http_code}' -H 'Content-Type: application/json' --data-binary "@$work/large" "$url/mcp")"
@@ -144,8 +94,17 @@ check_good_input() {
     expect 'a request is answered' 200 "$(post "$(tool echo)")"
     grep -q '"id":"my id"' "$work/body" || bad "the id is lost: $(cat "$work/body")"
     grep -q '"text":"hello"' "$work/body" || bad "no echo: $(cat "$work/body")"
-    expect 'initialize is answered' 200 \
-        "$(post '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}')"
+    expect 'initialize is answered' 200 "$(post \
+        '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}' -D "$work/headers")"
+    session=$(sed -n 's/^mcp-session-id: \([!-~]*\).*/\1/Ip' "$work/headers")
+    expect '... with a session, that is accepted' 200 \
+        "$(post "$(tool echo)" -H "Mcp-Session-Id: $session")"
+    expect '... and ended' 204 "$(curl -sS -m 10 -o /dev/null -w '%{http_code}' \
+        -X DELETE -H "Mcp-Session-Id: $session" "$url/mcp")"
+    expect '... and is no more' 404 "$(post "$(tool echo)" -H "Mcp-Session-Id: $session")"
+    expect 'GET /mcp is answered with 405' 405 "$(curl -sS -m 10 -o /dev/null -D "$work/headers" \
+        -w '%{http_code}' "$url/mcp")"
+    grep -qi '^allow: POST,DELETE' "$work/headers" || bad 'no Allow'
     expect 'a server that talks meanwhile does no harm' 200 "$(post "$(tool chat)")"
     expect "the server's own error passes through" 200 "$(post "$(tool nonsense)")"
     grep -q '"code":-32602' "$work/body" || bad "no error: $(cat "$work/body")"
@@ -315,14 +274,13 @@ smoke() {
     check_end INT
     check_exhausted "$1"
     check_admin "$1"
+    check_config "$1"
+    [ "$1" = gateway_smol ] || check_service
+    check_hardships "$1"
 }
 
-cargo build --release --features tokio,smol,metrics --example gateway --example gateway_smol || exit 1
+build gateway gateway_smol
 SECONDS=0
 smoke gateway "$REQUESTS"
 smoke gateway_smol "$((REQUESTS / 5))"
-if [ "$failures" -gt 0 ]; then
-    echo "$failures checks failed after $SECONDS s"
-    exit 1
-fi
-echo "all passed in $SECONDS s"
+verdict

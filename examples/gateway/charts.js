@@ -5,9 +5,10 @@ const SAMPLES = 60;
 const history = { wait_time: [], use_time: [] };
 let last = null;
 
-// Prometheus' text as a map from "name{labels}" to a number, without the common prefix.
+// What Prometheus' text says of the pool that is shown, as a map from "name{labels}" to a number.
 function parse(text) {
-  const lines = text.split("\n").filter((line) => line && !line.startsWith("#"));
+  const ours = `pool_name="${pool}"`;
+  const lines = text.split("\n").filter((line) => !line.startsWith("#") && line.includes(ours));
   return new Map(lines.map((line) => {
     const end = line.lastIndexOf(" ");
     return [line.slice(0, end), Number(line.slice(end + 1))];

@@ -1,10 +1,9 @@
-//! What the pool does, as text for Prometheus.
+//! What the pools do, as text for Prometheus.
 
 use std::error::Error;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use watertight::PoolMetrics;
 
 /// Seconds. From a pool that has something idle to a queue that is about to give up.
 const BUCKETS: [f64; 15] = [
@@ -14,8 +13,9 @@ const BUCKETS: [f64; 15] = [
 /// How often what was measured is summed up, whether or not anybody asks for it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Where metrics go, and how they come out again. To be called in the runtime.
-pub(crate) fn install() -> Result<(PoolMetrics, PrometheusHandle), Box<dyn Error>> {
+/// Has metrics recorded from now on, and returns how they come out again. To be called in the
+/// runtime.
+pub(crate) fn install() -> Result<PrometheusHandle, Box<dyn Error>> {
     let mut builder = PrometheusBuilder::new();
     for times in ["create_time", "wait_time", "use_time"] {
         let times = Matcher::Suffix(times.into());
@@ -29,5 +29,5 @@ pub(crate) fn install() -> Result<(PoolMetrics, PrometheusHandle), Box<dyn Error
             kept.run_upkeep();
         }
     });
-    Ok((PoolMetrics::new("servers"), exporter))
+    Ok(exporter)
 }

@@ -1,11 +1,11 @@
-//! Ctrl-C and SIGTERM: the first asks for a graceful end, the second for a prompt one.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks for a graceful end, the second for a prompt one, unless
+//! it is SIGHUP. That comes twice when a terminal is closed, from the shell and from the system, and
+//! nobody means anything by the second.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::signal;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 /// How often the user has asked for the end.
 #[derive(Clone, Debug)]
@@ -13,17 +13,27 @@ pub(crate) struct Shutdown {
     requests: watch::Receiver<u32>,
 }
 
+#[derive(PartialEq)]
+enum Kind {
+    /// Somebody wants the end.
+    Request,
+    /// The terminal is gone.
+    #[cfg(unix)]
+    Hangup,
+}
+
 /// Listens from now on.
 pub(crate) fn signals() -> io::Result<Shutdown> {
     let (count, requests) = watch::channel(0);
-    let mut terminate = terminations()?;
+    let mut signals = Signals::new()?;
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = signal::ctrl_c() => {}
-                () = terminate.next() => {}
-            }
-            count.send_modify(|requests| *requests += 1);
+            let counts = signals.next().await == Kind::Request;
+            count.send_modify(|requests| {
+                if counts || *requests == 0 {
+                    *requests += 1;
+                }
+            });
         }
     });
     Ok(Shutdown { requests })
@@ -35,11 +45,9 @@ impl Shutdown {
         self.reached(1).await;
     }
 
-    /// Resolves at the second signal, or `limit` after the first.
-    pub(crate) async fn patience_ends(&self, limit: Duration) {
-        self.reached(1).await;
-        eprintln!("ending; once more to hurry");
-        let _ = timeout(limit, self.reached(2)).await;
+    /// Resolves at the second signal that counts.
+    pub(crate) async fn hurried(&self) {
+        self.reached(2).await;
     }
 
     async fn reached(&self, number: u32) {
@@ -53,31 +61,59 @@ impl Shutdown {
 }
 
 #[cfg(unix)]
-struct Terminations(signal::unix::Signal);
-
-#[cfg(unix)]
-fn terminations() -> io::Result<Terminations> {
-    signal::unix::signal(signal::unix::SignalKind::terminate()).map(Terminations)
+struct Signals {
+    interrupt: signal::unix::Signal,
+    terminate: signal::unix::Signal,
+    hangup: Option<signal::unix::Signal>,
 }
 
 #[cfg(unix)]
-impl Terminations {
-    async fn next(&mut self) {
-        self.0.recv().await;
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+
+        let hangup = match crate::stdio::process::outlives_its_terminal() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup,
+        })
+    }
+
+    async fn next(&mut self) -> Kind {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        // In this order: a service manager may send SIGTERM and SIGHUP at once, which is no hurry.
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => Kind::Request,
+            _ = self.terminate.recv() => Kind::Request,
+            _ = hangup => Kind::Hangup,
+        }
     }
 }
 
 #[cfg(not(unix))]
-struct Terminations;
+struct Signals;
 
 #[cfg(not(unix))]
-fn terminations() -> io::Result<Terminations> {
-    Ok(Terminations)
-}
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals)
+    }
 
-#[cfg(not(unix))]
-impl Terminations {
-    async fn next(&mut self) {
-        std::future::pending().await
+    async fn next(&mut self) -> Kind {
+        // An error would mean that Ctrl-C cannot be listened for.
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Kind::Request
     }
 }

@@ -2,117 +2,104 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+mod limits;
+mod operating;
+mod processes;
+mod serving;
+mod starting;
+mod talker;
+mod transport;
 
 use axum::http::Request;
+use axum::http::response::Parts;
 use clap::Parser;
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
-use tokio::time::timeout;
 use tower::ServiceExt;
+use watertight::Observer;
 
 use super::*;
-use crate::stdio::Options;
+use crate::stdio::{Options, Visitors};
 
-/// Answers whatever it is asked with nothing.
+/// Answers whatever it is asked with what it was started with, once it has done that.
 const SERVER: &str = r#"
+eval "${FIRST:-:}"
 while read -r line; do
     case "$line" in *'"id":'*)
         id=${line#*'"id":'}
-        echo '{"jsonrpc":"2.0","id":'"${id%%,*}"',"result":{}}'
+        echo '{"jsonrpc":"2.0","id":'"${id%%,*}"',"result":'"${RESULT:-{\}}"'}'
     esac
 done"#;
 
-fn gateway() -> Gateway {
+/// How long a client may take.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+struct Nobody;
+
+impl Observer for Nobody {}
+
+fn build(options: &Options) -> Fleet {
+    let visitors = Visitors::new(&options.allow_host, true);
+    let fleet = stdio::Fleet::new(options.plan().unwrap(), visitors, |_| Nobody);
+    Arc::new(fleet.unwrap())
+}
+
+/// A gateway to one server.
+fn fleet() -> Fleet {
     let line = ["gateway", "--max", "2", "--", "sh", "-c", SERVER];
-    let options = Options::parse_from(line);
-    let command = options.command_line().unwrap();
-    Arc::new(stdio::Gateway::new(&options, command, |pool| pool).unwrap())
+    build(&Options::parse_from(line))
 }
 
-fn clients(gateway: &Gateway) -> Router {
-    let nothing = PrometheusBuilder::new().build_recorder().handle();
-    router(Arc::clone(gateway), nothing)
+/// A gateway with this file, in which SERVER stands for the script. Whoever calls it from the same
+/// test gives it another `name`.
+fn fleet_of(name: &str, file: &str) -> Fleet {
+    let name = format!("gateway-{}-{name}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let script = format!("command = 'sh'\nargs = ['-c', '''{SERVER}''']");
+    std::fs::write(&path, file.replace("SERVER", &script)).unwrap();
+    let line = ["gateway", "--config", path.to_str().unwrap()];
+    let fleet = build(&Options::parse_from(line));
+    std::fs::remove_file(&path).unwrap();
+    fleet
 }
 
-async fn send(router: Router, method: &str, path: &str, origin: &str) -> (u16, Value) {
-    let request = Request::builder().method(method).uri(path);
-    let request = match origin {
-        "" => request,
-        origin => request.header(header::ORIGIN, origin),
-    };
-    let response = router.oneshot(request.body(Body::empty()).unwrap()).await;
-    let response = response.unwrap();
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&body).unwrap_or_default())
+fn exporter() -> PrometheusHandle {
+    PrometheusBuilder::new().build_recorder().handle()
 }
 
-async fn operate(gateway: &Gateway, action: &str) -> (u16, Value) {
-    let path = format!("/admin/{action}");
-    send(admin(Arc::clone(gateway)), "POST", &path, "").await
+fn clients(fleet: &Fleet) -> Router {
+    router(Arc::clone(fleet), exporter(), PATIENCE)
 }
 
-async fn test(gateway: Gateway) -> (u16, Value) {
-    send(clients(&gateway), "GET", "/test", "").await
+fn operator(fleet: &Fleet) -> Router {
+    admin(Arc::clone(fleet), exporter())
 }
 
-#[tokio::test]
-async fn paused_gateway_answers_once_it_is_resumed() {
-    let gateway = gateway();
-    assert_eq!(test(Arc::clone(&gateway)).await.0, 200);
-    let (code, status) = operate(&gateway, "pause").await;
-    assert_eq!(
-        (code, &status["paused"], &status["in_use"]),
-        (200, &true.into(), &0.into())
-    );
-    let mut waiting = tokio::spawn(test(Arc::clone(&gateway)));
-    let early = timeout(Duration::from_millis(300), &mut waiting).await;
-    assert!(early.is_err(), "answered while paused");
-    let (code, status) = operate(&gateway, "resume").await;
-    assert_eq!((code, &status["paused"]), (200, &false.into()));
-    assert_eq!(waiting.await.unwrap().0, 200);
-    gateway.close().await;
-}
-
-#[tokio::test]
-async fn reset_replaces_the_servers() {
-    let gateway = gateway();
-    let before = test(Arc::clone(&gateway)).await.1["pid"].clone();
-    assert_eq!(test(Arc::clone(&gateway)).await.1["pid"], before);
-    assert_eq!(operate(&gateway, "reset").await.0, 200);
-    let (_, status) = send(clients(&gateway), "GET", "/status", "").await;
-    let children = status["children"].as_array().unwrap();
-    assert!(
-        !children.contains(&before),
-        "{before} is among {children:?}"
-    );
-    let (code, after) = test(Arc::clone(&gateway)).await;
-    assert_eq!(code, 200);
-    assert_ne!(after["pid"], before);
-    gateway.close().await;
-}
-
-#[tokio::test]
-async fn only_the_operator_operates() {
-    let gateway = gateway();
-    let at_door = async |router, method, path, origin| send(router, method, path, origin).await.0;
-    let (clients, operator) = (clients(&gateway), admin(Arc::clone(&gateway)));
-    let page = "http://example.com";
-    for (router, method, path, origin, code) in [
-        (&clients, "POST", "/admin/pause", "", 404),
-        (&operator, "POST", "/admin/pause", page, 403),
-        (&operator, "GET", "/admin/pause", "", 405),
-        (&operator, "POST", "/admin/stop", "", 404),
-        (&operator, "GET", "/status", "", 404),
-    ] {
-        let answer = at_door(router.clone(), method, path, origin).await;
-        assert_eq!(answer, code, "{method} {path} {origin}");
+/// Sends a request and returns all of the answer.
+async fn exchange(
+    router: Router,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (Parts, Vec<u8>) {
+    let (method, path) = line.split_once(' ').unwrap();
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
-    let (_, status) = send(clients, "GET", "/status", "").await;
-    assert_eq!(status["status"]["paused"], false);
-    let page = "http://localhost:8080";
-    assert_eq!(at_door(operator, "POST", "/admin/pause", page).await, 200);
-    gateway.close().await;
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+    (head, body.collect().await.unwrap().to_bytes().to_vec())
+}
+
+/// Sends a request, and returns the status and the answer.
+async fn send(router: Router, line: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+    let (head, body) = exchange(router, line, headers, body).await;
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    (head.status.as_u16(), body)
+}
+
+async fn test(fleet: Fleet) -> (u16, Value) {
+    send(clients(&fleet), "GET /test", &[], "").await
 }

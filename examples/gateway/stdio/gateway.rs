@@ -1,85 +1,157 @@
-//! The gateway itself: requests in, replies out, and a pool of servers between.
+//! One server for clients: requests in, replies out, and a pool of its processes between.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future::or;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
-use watertight::{BuildError, Builder, CloseReason, Pool, PooledConnection, Statistics, Status};
+use watertight::PooledConnection;
 
 use super::fault::Fault;
-use super::options::Options;
-use super::process::{CommandLine, Process, kill_group};
-use super::reply::{Failure, Reply, chain};
+use super::head::{Head, SESSION};
+use super::health::Health;
+use super::process::Process;
+use super::reply::{Failure, Reply};
+use super::report::{statistics_json, status_json};
+use super::revision::Revision;
+use super::roster::Roster;
 use super::rpc::{self, Answer, FromClient, Outcome};
-use super::servers::Servers;
+use super::session::Session;
+use super::sessions::Sessions;
+use super::signal::Signal;
+use super::source::Source;
 
-/// How long the servers may take to end when the gateway does. Enough for every goodbye.
-const CLOSING: Duration = Duration::from_secs(3);
+/// The most bytes of all the answers to a batch; one by itself is limited as a line of its server's.
+const ANSWERS_LIMIT: usize = 4 << 20;
 
-/// How long they may take once they were killed.
-const REAPING: Duration = Duration::from_secs(1);
+/// What is known of the processes of a server, whatever pool they are in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    /// Those that have not been reaped.
+    pub(crate) roster: Roster,
+    pub(crate) health: Health,
+}
 
-/// A pool of servers with a request's life around it.
+/// A pool of processes of one server, with a request's life around it.
 pub(crate) struct Gateway<P: Process> {
-    pub(super) pool: Pool<Servers<P>>,
+    pub(super) source: Source<P>,
+    pub(super) record: Record,
     pub(super) request_timeout: Duration,
+    /// The most processes that there may be.
+    pub(super) max: usize,
+    pub(super) sessions: Sessions,
+    /// Raised when no request can be waited for any more.
+    pub(super) ending: Arc<Signal>,
 }
 
 impl<P: Process> Gateway<P> {
-    /// Builds the pool on the runtime that this is called in, with `more` settings than the options
-    /// have. Starts no server yet.
-    pub(crate) fn new(
-        options: &Options,
-        command: CommandLine,
-        more: impl FnOnce(Builder<Servers<P>>) -> Builder<Servers<P>>,
-    ) -> Result<Self, BuildError> {
-        let pool = more(Pool::builder(Servers::new(command)))
-            .max_size(options.max)
-            .min_idle(options.min_idle)
-            .acquire_timeout(options.acquire_timeout)
-            .connect_timeout(options.connect_timeout)
-            .idle_timeout(options.idle_timeout)
-            .build()?;
-        Ok(Gateway {
-            pool,
-            request_timeout: options.request_timeout,
+    /// `POST /mcp`: one message from a client, or several where the revision has that.
+    pub(crate) async fn post(&self, head: &Head<'_>, body: &[u8]) -> Reply {
+        self.respond(head, body).await.unwrap_or_else(|reply| reply)
+    }
+
+    async fn respond(&self, head: &Head<'_>, body: &[u8]) -> Result<Reply, Reply> {
+        if !head.takes_json() {
+            let message = "the answer would be application/json, which \"Accept\" excludes";
+            return Err(Reply::error(406, None, rpc::INVALID_REQUEST, message));
+        }
+        let named = head.revision()?;
+        if rpc::is_batch(body) {
+            let agreed = self.session(head)?;
+            let revision = named.or(agreed).unwrap_or(Revision::ASSUMED);
+            return self.respond_to_all(revision, body).await;
+        }
+        let message = rpc::read_client(body).map_err(|rejected| Reply::rejected(&rejected))?;
+        if let FromClient::Request { id, method, .. } = &message {
+            if method == "initialize" {
+                return self.initialize(id).await;
+            }
+        }
+        self.session(head)?;
+        match message {
+            // Which process would it be for? Those that matter, the gateway sends itself. And it
+            // never asks a client anything.
+            FromClient::Notification | FromClient::Answer => Ok(Reply::empty(202)),
+            FromClient::Request { id, method, params } => {
+                let answered = self.forward(&method, params).await;
+                let (_, outcome) = answered.map_err(|failure| failure.reply_to(id))?;
+                Ok(Reply::json(200, &Answer::new(Some(id), &outcome)))
+            }
+        }
+    }
+
+    /// One after the other, so that a batch takes up one process, like anybody else, and no longer
+    /// than a single request may. What there is no time or no room for is not asked any more.
+    async fn respond_to_all(&self, revision: Revision, body: &[u8]) -> Result<Reply, Reply> {
+        if !revision.has_batches() {
+            let message = format!("revision {revision} has no batches");
+            return Err(Reply::error(400, None, rpc::INVALID_REQUEST, &message));
+        }
+        let runtime = self.source.runtime();
+        let end = runtime.now() + self.request_timeout;
+        let too_large = rpc::failure(rpc::SERVER_ERROR, "the batch has too large an answer");
+        let mut room = ANSWERS_LIMIT;
+        let mut answers: Vec<Box<RawValue>> = Vec::new();
+        for message in rpc::read_batch(body).map_err(|rejected| Reply::rejected(&rejected))? {
+            let (id, outcome) = match message {
+                Ok(FromClient::Notification | FromClient::Answer) => continue,
+                Ok(FromClient::Request { id, method, .. }) if method == "initialize" => {
+                    let message = "a batch cannot begin a session";
+                    let outcome = rpc::failure(rpc::INVALID_REQUEST, message);
+                    (Some(id.to_owned()), outcome)
+                }
+                Ok(FromClient::Request { id, .. }) if room == 0 => {
+                    answers.push(rpc::raw(&Answer::new(Some(id), &too_large)));
+                    continue;
+                }
+                Ok(FromClient::Request { id, method, params }) => {
+                    let too_late = async {
+                        runtime.sleep_until(end).await;
+                        Err(Fault::Hung.into())
+                    };
+                    let answered = or(too_late, self.forward(&method, params)).await;
+                    let outcome = answered.map_or_else(|failure| failure.outcome(), |(_, one)| one);
+                    (Some(id.to_owned()), outcome)
+                }
+                Err(rejected) => (rejected.id, rpc::failure(rejected.code, &rejected.message)),
+            };
+            let mut answer = rpc::raw(&Answer::new(id.as_deref(), &outcome));
+            match room.checked_sub(answer.get().len()) {
+                Some(left) => room = left,
+                None => {
+                    room = 0;
+                    answer = rpc::raw(&Answer::new(id.as_deref(), &too_large));
+                }
+            }
+            answers.push(answer);
+        }
+        Ok(match answers.is_empty() {
+            true => Reply::empty(202),
+            false => Reply::json(200, &answers),
         })
     }
 
-    /// Waits until the first servers are ready. The error is for the user to read.
-    pub(crate) async fn warm_up(&self) -> Result<(), String> {
-        self.pool.fill().await.map_err(|error| chain(&error))
+    /// The revision that was agreed on in the client's session, if it is in one. A reply if it
+    /// believes to be in one that there is not.
+    fn session(&self, head: &Head<'_>) -> Result<Option<Revision>, Reply> {
+        let Some(token) = head.session() else {
+            return Ok(None);
+        };
+        let known = self.sessions.find(token);
+        known.ok_or_else(|| Reply::error(404, None, rpc::NO_SESSION, "there is no such session"))
     }
 
-    /// Ends the servers, and the requests that still wait for them.
-    pub(crate) async fn close(&self) {
-        self.pool.close_within(CLOSING).await;
-        // What is left is most likely a server that will not be initialised.
-        let roster = self.pool.manager().roster();
-        roster.ids().into_iter().for_each(kill_group);
-        let runtime = self.pool.runtime();
-        let too_late = runtime.sleep_until(runtime.now() + REAPING);
-        or(roster.emptied(), too_late).await;
-    }
-
-    /// `POST /mcp`: one message from a client.
-    pub(crate) async fn post(&self, origin: Option<&[u8]>, body: &[u8]) -> Reply {
-        if !origin.is_none_or(is_local) {
-            return Reply::foreign_origin();
+    /// `DELETE /mcp`: ends a session.
+    pub(crate) fn end_session(&self, head: &Head<'_>) -> Reply {
+        if let Err(reply) = head.revision() {
+            return reply;
         }
-        match rpc::read_client(body) {
-            Err(rejected) => Reply::rejected(&rejected),
-            // Which server would it be for? Those that matter, the gateway sends itself.
-            Ok(FromClient::Notification) => Reply::empty(202),
-            Ok(FromClient::Request { id, method, params }) => {
-                match self.answer(&method, params).await {
-                    Ok(outcome) => Reply::json(200, &Answer::new(Some(id), &outcome)),
-                    Err(failure) => failure.reply_to(id),
-                }
-            }
+        match head.session() {
+            Some(token) if self.sessions.end(token) => Reply::empty(204),
+            Some(_) => Reply::error(404, None, rpc::NO_SESSION, "there is no such session"),
+            None => Reply::error(400, None, rpc::INVALID_REQUEST, "which session?"),
         }
     }
 
@@ -101,51 +173,53 @@ impl<P: Process> Gateway<P> {
         }
     }
 
-    /// `GET /status`: the pool in numbers.
-    pub(crate) fn status(&self) -> Reply {
-        Reply::json(
-            200,
-            &json!({
-                "status": status_json(&self.pool.status()),
-                "statistics": statistics_json(&self.pool.statistics()),
-                "children": self.pool.manager().roster().ids(),
-            }),
-        )
+    /// The pool in numbers.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        json!({
+            "pool": self.source.name(),
+            "status": status_json(self.source.status().as_ref(), self.max),
+            "statistics": statistics_json(&self.source.statistics()),
+            "children": self.record.roster.ids(),
+        })
     }
 
-    async fn answer(&self, method: &str, params: Option<&RawValue>) -> Result<Outcome, Failure> {
-        if method == "initialize" {
-            return self.greeting().await;
-        }
-        Ok(self.forward(method, params).await?.1)
+    /// True if there is no process and the last attempt to start one failed.
+    pub(crate) fn is_down(&self) -> bool {
+        let now = self.source.runtime().now();
+        let status = self.source.status();
+        let live = status.map_or(0, |one| {
+            one.idle + one.in_use + one.checking + one.recycling
+        });
+        live == 0 && self.record.health.is_failing(now)
     }
 
-    /// The servers have been initialised, once each; a client is told what they said then.
-    async fn greeting(&self) -> Result<Outcome, Failure> {
-        let session = self.pool.acquire().await?;
+    /// The processes have been initialised, once each; a client is told what they said then.
+    async fn initialize(&self, id: &RawValue) -> Result<Reply, Reply> {
+        let greeted = self.greeting().await;
+        let (greeting, revision) = greeted.map_err(|failure| failure.reply_to(id))?;
+        let token = self.sessions.open(revision).map_err(|error| {
+            let message = format!("cannot begin a session: {error}");
+            Reply::error(500, Some(id), rpc::SERVER_ERROR, &message)
+        })?;
+        let outcome = Outcome::Result(greeting);
+        Ok(Reply::json(200, &Answer::new(Some(id), &outcome)).with(SESSION, token))
+    }
+
+    async fn greeting(&self) -> Result<(Box<RawValue>, Option<Revision>), Failure> {
+        let session = self.source.acquire().await?;
         let greeting = session.greeting().ok_or(Fault::Ended)?;
-        Ok(Outcome::Result(greeting.to_owned()))
+        Ok((greeting.to_owned(), session.revision()))
     }
 
-    /// Has a server answer, and tells which. Dropping this half-way costs the server, for its
+    /// Has a process answer, and tells which. Dropping this half-way costs the process, for its
     /// session then stays marked, and nothing else.
     async fn forward(
         &self,
         method: &str,
         params: Option<&RawValue>,
     ) -> Result<(u32, Outcome), Failure> {
-        let mut session = self.pool.acquire().await?;
-        let runtime = self.pool.runtime();
-        let too_late = runtime.sleep_until(runtime.now() + self.request_timeout);
-        let hung = async {
-            too_late.await;
-            Err(Fault::Hung)
-        };
-        let closed = async {
-            self.pool.closed().await;
-            Err(Fault::CutOff)
-        };
-        match or(session.call(method, params), or(hung, closed)).await {
+        let mut session = self.source.acquire().await?;
+        match self.call(&mut session, method, params).await {
             Ok(outcome) => Ok((session.id(), outcome)),
             Err(fault) => {
                 // `inspect` would find out, but why leave it to guess.
@@ -154,85 +228,25 @@ impl<P: Process> Gateway<P> {
             }
         }
     }
-}
 
-/// True for the origin of a page that was served by this machine. Browsers name the origin of a
-/// page with what it sends; anything else on the web has no business with local servers.
-pub(super) fn is_local(origin: &[u8]) -> bool {
-    let Some((_, host)) = std::str::from_utf8(origin)
-        .ok()
-        .and_then(|origin| origin.split_once("://"))
-    else {
-        return false;
-    };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-pub(super) fn status_json(status: &Status) -> Value {
-    json!({
-        "max_size": status.max_size,
-        "size": status.size,
-        "idle": status.idle,
-        "in_use": status.in_use,
-        "connecting": status.connecting,
-        "checking": status.checking,
-        "recycling": status.recycling,
-        "closing": status.closing,
-        "waiting": status.waiting,
-        "oldest_waiter_seconds": status.oldest_waiter.map(|age| age.as_secs_f64()),
-        "paused": status.paused,
-        "closed": status.closed,
-    })
-}
-
-fn statistics_json(statistics: &Statistics) -> Value {
-    let closes: Map<String, Value> = CloseReason::ALL
-        .iter()
-        .map(|&reason| (reason.to_string(), statistics.closes.get(reason).into()))
-        .collect();
-    json!({
-        "acquires": statistics.acquires,
-        "waits": statistics.waits,
-        "timeouts": {
-            "wait": statistics.timeouts.wait,
-            "check": statistics.timeouts.check,
-            "connect": statistics.timeouts.connect,
-        },
-        "cancellations": statistics.cancellations,
-        "rejections": statistics.rejections.total(),
-        "connects": statistics.connects,
-        "failed_connects": statistics.failed_connects,
-        "adopted": statistics.adopted,
-        "closes": closes,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_local;
-
-    #[test]
-    fn only_pages_of_this_machine_are_local() {
-        for origin in [
-            "http://localhost:8080",
-            "http://127.0.0.1",
-            "http://[::1]:80",
-        ] {
-            assert!(is_local(origin.as_bytes()), "{origin}");
-        }
-        for origin in [
-            "null",
-            "https://example.com",
-            "http://localhost.example.com",
-            "http://127.0.0.1.example.com:8080",
-            "http://",
-        ] {
-            assert!(!is_local(origin.as_bytes()), "{origin}");
-        }
+    async fn call(
+        &self,
+        session: &mut Session<P>,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Outcome, Fault> {
+        let runtime = self.source.runtime();
+        let too_late = runtime.sleep_until(runtime.now() + self.request_timeout);
+        let hung = async {
+            too_late.await;
+            Err(Fault::Hung)
+        };
+        let ending = async {
+            self.ending.raised().await;
+            Err(Fault::CutOff)
+        };
+        // The clock first: a server that never stops talking may use up what the task may do before
+        // it has to make way for others, and tokio's clock stands still for one that has.
+        or(or(hung, ending), session.call(method, params)).await
     }
 }

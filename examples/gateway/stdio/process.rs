@@ -1,9 +1,9 @@
 //! What the gateway asks of a child process, and the command that starts one.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A running server: the part that differs between runtimes.
@@ -14,13 +14,13 @@ pub(crate) trait Process: Send + Sized + 'static {
     type Stdin: Input;
     type Stdout: Output;
 
-    /// Starts a server, with its standard input and output as pipes.
-    fn spawn(command: Command) -> io::Result<Self>;
+    /// Starts a server, with its standard input and output as pipes. `name` is what it is called.
+    fn spawn(command: Command, name: &str) -> io::Result<Self>;
 
     /// Its process id.
     fn id(&self) -> u32;
 
-    /// True if it has ended. Never blocks.
+    /// True if it has ended; then it has been reaped, and what it had started is killed. Never blocks.
     fn has_exited(&mut self) -> bool;
 
     /// Its two ends, which are used at the same time. No input any more once it was hung up on.
@@ -29,7 +29,7 @@ pub(crate) trait Process: Send + Sized + 'static {
     /// Closes its standard input: the polite way to say goodbye.
     fn hang_up(&mut self);
 
-    /// Resolves when it has ended and has been reaped.
+    /// Resolves when it has ended and has been reaped, and what it had started is killed.
     fn ended(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Kills it, without waiting for the end.
@@ -55,8 +55,14 @@ pub(crate) trait Output: Send {
 /// The command line of the servers.
 #[derive(Clone, Debug)]
 pub(crate) struct CommandLine {
+    /// What they are called in logs and metrics.
+    pub(crate) name: String,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
+    /// Variables beyond those of the gateway's own environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// The working directory, if it is not the gateway's.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl CommandLine {
@@ -64,24 +70,21 @@ impl CommandLine {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
+            // The way to the service manager is the gateway's alone.
+            .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Passed through: a pipe that nobody empties would block the server one day.
             .stderr(Stdio::inherit());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         // A terminal sends its Ctrl-C to the whole group. The gateway has requests to finish
         // first, so its servers are in groups of their own.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
-    }
-}
-
-impl fmt::Display for CommandLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.program.to_string_lossy())?;
-        self.arguments
-            .iter()
-            .try_for_each(|argument| write!(f, " {}", argument.to_string_lossy()))
     }
 }
 
@@ -100,3 +103,70 @@ pub(crate) fn kill_group(id: u32) {
 
 #[cfg(not(unix))]
 pub(crate) fn kill_group(_id: u32) {}
+
+/// False if the server with this id still runs. Otherwise kills what it had started, and leaves it to
+/// be reaped: until then its id, which is that of its group too, is nobody else's.
+#[cfg(unix)]
+pub(crate) fn kill_orphans(id: u32) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let Some(child) = i32::try_from(id).ok().and_then(Pid::from_raw) else {
+        return true;
+    };
+    match waitid(WaitId::Pid(child), options) {
+        Ok(None) => return false,
+        Ok(Some(_)) => kill_group(id),
+        // Somebody else has reaped it: the id may have been given away.
+        Err(_) => {}
+    }
+    true
+}
+
+/// True if whoever started this program does not want it to end with the terminal, as `nohup` does:
+/// it has SIGHUP ignored. Where that cannot be told, false.
+#[cfg(unix)]
+pub(crate) fn outlives_its_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|signals| u64::from_str_radix(signals.trim(), 16).ok());
+    // SIGHUP is the first.
+    ignored.is_some_and(|signals| signals & 1 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_server_has_its_own_variables_and_no_way_to_the_service_manager() {
+        let line = CommandLine {
+            name: "time".to_owned(),
+            program: "python3".into(),
+            arguments: vec!["-m".into(), "time".into()],
+            environment: vec![("TZ".to_owned(), "UTC".to_owned())],
+            directory: Some("/srv".into()),
+        };
+        let command = line.to_command();
+        let args: Vec<_> = command.get_args().collect();
+        assert_eq!(
+            (command.get_program(), &args[..]),
+            (
+                OsStr::new("python3"),
+                &[OsStr::new("-m"), OsStr::new("time")][..]
+            )
+        );
+        let variables: Vec<_> = command.get_envs().collect();
+        assert_eq!(
+            variables,
+            [
+                (OsStr::new("NOTIFY_SOCKET"), None),
+                (OsStr::new("TZ"), Some(OsStr::new("UTC"))),
+            ]
+        );
+        assert_eq!(command.get_current_dir(), Some(Path::new("/srv")));
+    }
+}

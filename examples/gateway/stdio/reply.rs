@@ -9,16 +9,17 @@ use serde_json::value::RawValue;
 use watertight::AcquireError;
 
 use super::fault::Fault;
-use super::rpc::{self, Answer, Rejected};
+use super::rpc::{self, Answer, Outcome, Rejected};
 
 /// The largest body that is read, in bytes.
 pub(crate) const BODY_LIMIT: usize = 1 << 20;
 
-/// A status, perhaps a `Retry-After` in seconds, and a body, which is JSON unless it is empty.
+/// A status, headers, and a body, which is JSON unless it is empty.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) retry_after: Option<u32>,
+    /// Those that are not about the body.
+    pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -29,7 +30,7 @@ impl Reply {
         body.push(b'\n');
         Reply {
             status,
-            retry_after: None,
+            headers: Vec::new(),
             body,
         }
     }
@@ -38,7 +39,7 @@ impl Reply {
     pub(crate) fn empty(status: u16) -> Self {
         Reply {
             status,
-            retry_after: None,
+            headers: Vec::new(),
             body: Vec::new(),
         }
     }
@@ -54,10 +55,29 @@ impl Reply {
         Reply::error(400, None, rpc::PARSE_ERROR, "the request was cut short")
     }
 
+    /// The body did not arrive in time.
+    pub(crate) fn too_slow() -> Self {
+        Reply::error(408, None, rpc::INVALID_REQUEST, "the request took too long")
+    }
+
     /// A page from elsewhere wants to use the servers of whoever looks at it.
-    pub(crate) fn foreign_origin() -> Self {
-        let message = "requests from web pages elsewhere are not served";
-        Reply::error(403, None, rpc::INVALID_REQUEST, message)
+    pub(crate) fn foreign(whom: &str) -> Self {
+        let message = format!("requests from {whom} are not served");
+        Reply::error(403, None, rpc::INVALID_REQUEST, &message)
+    }
+
+    /// There is no server of that name.
+    pub(crate) fn unknown(name: &str) -> Self {
+        let message = match name {
+            "" => "the servers have names: /mcp/NAME".to_owned(),
+            name => format!("there is no server {name:?}"),
+        };
+        Reply::error(404, None, rpc::INVALID_REQUEST, &message)
+    }
+
+    pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
     }
 
     pub(crate) fn rejected(rejected: &Rejected) -> Self {
@@ -65,7 +85,7 @@ impl Reply {
         Reply::error(400, id, rejected.code, &rejected.message)
     }
 
-    fn error(status: u16, id: Option<&RawValue>, code: i32, message: &str) -> Self {
+    pub(crate) fn error(status: u16, id: Option<&RawValue>, code: i32, message: &str) -> Self {
         Reply::json(status, &Answer::new(id, &rpc::failure(code, message)))
     }
 }
@@ -81,17 +101,25 @@ pub(crate) struct Failure {
 impl Failure {
     /// As the answer to a JSON-RPC request.
     pub(crate) fn reply_to(&self, id: &RawValue) -> Reply {
-        Reply {
-            retry_after: self.retry_after,
-            ..Reply::error(self.status, Some(id), rpc::SERVER_ERROR, &self.reason)
-        }
+        self.dated(Reply::json(
+            self.status,
+            &Answer::new(Some(id), &self.outcome()),
+        ))
     }
 
     /// As plain JSON.
     pub(crate) fn reply(&self) -> Reply {
-        Reply {
-            retry_after: self.retry_after,
-            ..Reply::json(self.status, &json!({ "error": self.reason }))
+        self.dated(Reply::json(self.status, &json!({ "error": self.reason })))
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        rpc::failure(rpc::SERVER_ERROR, &self.reason)
+    }
+
+    fn dated(&self, reply: Reply) -> Reply {
+        match self.retry_after {
+            Some(seconds) => reply.with("retry-after", seconds.to_string()),
+            None => reply,
         }
     }
 }

@@ -36,6 +36,17 @@ impl Roster {
         }
     }
 
+    /// Resolves when none of these is left.
+    pub(crate) async fn without(&self, gone: &[u32]) {
+        loop {
+            let departure = self.departure.listen();
+            if self.with(|ids| gone.iter().all(|id| !ids.contains(id))) {
+                return;
+            }
+            departure.await;
+        }
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
         // A set of numbers is whole whenever a panic may strike.
         look(&mut self.ids.lock().unwrap_or_else(PoisonError::into_inner))

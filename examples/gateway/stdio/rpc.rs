@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
 
 /// Not JSON.
 pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -17,6 +17,8 @@ pub(crate) const INVALID_REQUEST: i32 = -32600;
 pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 /// The gateway could not get an answer; the first of the codes that are left to implementations.
 pub(crate) const SERVER_ERROR: i32 = -32000;
+/// The session is not, or no longer, known.
+pub(crate) const NO_SESSION: i32 = -32001;
 
 /// What a client of the gateway sent.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) enum FromClient<'a> {
     },
     /// It expects none.
     Notification,
+    /// It is one itself, although nobody has asked.
+    Answer,
 }
 
 /// Why a client's message goes no further.
@@ -43,7 +47,8 @@ pub(crate) struct Rejected {
 /// What a server printed.
 #[derive(Debug)]
 pub(crate) enum FromServer<'a> {
-    /// An answer; without an id if the server could not even read that of the request.
+    /// An answer; without an id if it is an error and the server could not even read that of what
+    /// it is about.
     Answer { id: Option<u64>, outcome: Outcome },
     /// It wants something from its client, that is from us.
     Request {
@@ -79,6 +84,15 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
+impl Envelope<'_> {
+    fn is_answer(&self) -> bool {
+        self.jsonrpc.as_deref() == Some("2.0")
+            && self.method.is_none()
+            && self.id.is_some_and(is_id)
+            && self.result.is_some() != self.error.is_some()
+    }
+}
+
 /// Tells `"id": null` from no id at all, which an `Option` by itself does not.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
@@ -89,8 +103,41 @@ pub(crate) fn read_client(body: &[u8]) -> Result<FromClient<'_>, Rejected> {
     // The syntax first, for the whole of it: the envelope stops at the first thing it dislikes.
     serde_json::from_slice::<&RawValue>(body)
         .map_err(|error| rejected(PARSE_ERROR, format!("parse error: {error}")))?;
-    let envelope = read_envelope(body)
+    read_message(body)
+}
+
+/// True if it is an array, or wants to be one.
+pub(crate) fn is_batch(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"[")
+}
+
+/// The most messages that may come in one array.
+const MOST_MESSAGES: usize = 100;
+
+/// Reads what a client sent in one array. What is wrong with one message is no matter of the others.
+pub(crate) fn read_batch(body: &[u8]) -> Result<Vec<Result<FromClient<'_>, Rejected>>, Rejected> {
+    let messages = serde_json::from_slice::<Vec<&RawValue>>(body)
+        .map_err(|error| rejected(PARSE_ERROR, format!("parse error: {error}")))?;
+    if messages.is_empty() {
+        let message = "invalid request: there is nothing in it";
+        return Err(rejected(INVALID_REQUEST, message.to_owned()));
+    }
+    if messages.len() > MOST_MESSAGES {
+        let message = format!("invalid request: a batch may have {MOST_MESSAGES} messages");
+        return Err(rejected(INVALID_REQUEST, message));
+    }
+    let messages = messages.into_iter();
+    Ok(messages
+        .map(|message| read_message(message.get().as_bytes()))
+        .collect())
+}
+
+fn read_message(text: &[u8]) -> Result<FromClient<'_>, Rejected> {
+    let envelope = read_envelope(text)
         .map_err(|flaw| rejected(INVALID_REQUEST, format!("invalid request: {flaw}")))?;
+    if envelope.is_answer() {
+        return Ok(FromClient::Answer);
+    }
     let fit_to_echo = envelope.id.filter(|id| is_id(id));
     check_request(&envelope).map_err(|flaw| Rejected {
         id: fit_to_echo.map(ToOwned::to_owned),
@@ -109,7 +156,7 @@ pub(crate) fn read_client(body: &[u8]) -> Result<FromClient<'_>, Rejected> {
 fn read_envelope(text: &[u8]) -> Result<Envelope<'_>, String> {
     // To serde, an array of the right length would do as well.
     if !text.trim_ascii_start().starts_with(b"{") {
-        return Err("not an object; batches are not served".to_owned());
+        return Err("not an object".to_owned());
     }
     serde_json::from_slice(text).map_err(|error| error.to_string())
 }
@@ -166,9 +213,9 @@ pub(crate) fn read_server(line: &[u8]) -> Option<FromServer<'_>> {
             });
         }
     };
-    let id = match envelope.id?.get() {
-        "null" => None,
-        number => Some(number.parse().ok()?),
+    let id = match (envelope.id?.get(), &outcome) {
+        ("null", Outcome::Error(_)) => None,
+        (number, _) => Some(number.parse().ok()?),
     };
     Some(FromServer::Answer { id, outcome })
 }
@@ -231,22 +278,29 @@ impl<'a> Answer<'a> {
 }
 
 /// Keeps `value` as text.
-pub(crate) fn raw(value: &Value) -> Box<RawValue> {
+pub(crate) fn raw(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_else(|error| unreachable!("a value is JSON: {error}"))
 }
 
 /// One message, one line. A client may have pretty-printed its parameters; in JSON a line break
-/// can only be white space (in a string it is escaped), so a blank means the same.
+/// can only be white space (in a string it is escaped), so a blank means the same. What else ends a
+/// line to Unicode, and to the `readline` of Node and of others, can only be in a string, where it
+/// may be escaped.
 fn line(message: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(message)
+    let text = serde_json::to_string(message)
         .unwrap_or_else(|error| unreachable!("text under string keys is JSON: {error}"));
-    for byte in &mut line {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
+    let mut line = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' => line.push(' '),
+            '\u{85}' => line.push_str("\\u0085"),
+            '\u{2028}' => line.push_str("\\u2028"),
+            '\u{2029}' => line.push_str("\\u2029"),
+            _ => line.push(character),
         }
     }
-    line.push(b'\n');
-    line
+    line.push('\n');
+    line.into_bytes()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use watertight::{Condition, Manager, Metrics, Runtime};
 
 use super::fault::Fault;
+use super::health::Health;
 use super::leash::Leash;
 use super::process::{CommandLine, Process};
 use super::roster::Roster;
@@ -20,23 +21,22 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(crate) struct Servers<P> {
     command: CommandLine,
     roster: Roster,
+    health: Health,
     runtime: OnceLock<Arc<dyn Runtime>>,
     process: PhantomData<fn() -> P>,
 }
 
 impl<P: Process> Servers<P> {
-    pub(crate) fn new(command: CommandLine) -> Self {
+    /// The servers that have not been reaped are put down in the roster, and whether any can be
+    /// started in their health.
+    pub(crate) fn new(command: CommandLine, roster: Roster, health: Health) -> Self {
         Servers {
             command,
-            roster: Roster::default(),
+            roster,
+            health,
             runtime: OnceLock::new(),
             process: PhantomData,
         }
-    }
-
-    /// The servers that have not been reaped.
-    pub(crate) fn roster(&self) -> &Roster {
-        &self.roster
     }
 
     fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -50,17 +50,20 @@ impl<P: Process> Manager for Servers<P> {
     type Error = Fault;
 
     async fn connect(&self) -> Result<Session<P>, Fault> {
-        let process = P::spawn(self.command.to_command()).map_err(|source| Fault::Spawn {
-            command: self.command.to_string(),
+        let attempt = self.health.attempt(self.runtime());
+        let spawned = P::spawn(self.command.to_command(), &self.command.name);
+        let process = spawned.map_err(|source| Fault::Spawn {
+            program: self.command.program.to_string_lossy().into_owned(),
             source,
         })?;
         let runtime = Arc::clone(self.runtime());
-        Session::open(Leash::new(process, &self.roster, runtime)).await
+        let session = Session::open(Leash::new(process, &self.roster, runtime)).await?;
+        attempt.succeeded();
+        Ok(session)
     }
 
     async fn check(&self, session: &mut Session<P>, _: &Metrics) -> Result<(), Fault> {
-        // Not every server knows `ping`; to say so is a sign of life as well.
-        session.call("ping", None).await.map(drop)
+        session.ping().await
     }
 
     fn inspect(&self, session: &mut Session<P>) -> Condition {

@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use futures_lite::future::or;
+use futures_lite::future::{or, yield_now};
+use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use watertight::Runtime;
@@ -11,14 +12,12 @@ use watertight::Runtime;
 use super::fault::Fault;
 use super::leash::Leash;
 use super::process::{Input, Output, Process};
+use super::revision::Revision;
 use super::rpc::{self, FromServer, Outcome};
 
 /// The longest line that a server may print, in bytes: garbage without a line break must not fill
 /// the memory.
 const LINE_LIMIT: u64 = 4 << 20;
-
-/// The revision of the Model Context Protocol that the gateway offers.
-const PROTOCOL: &str = "2025-06-18";
 
 /// A server that has been initialised. It has at most one request to answer at a time.
 pub(crate) struct Session<P: Process> {
@@ -29,6 +28,14 @@ pub(crate) struct Session<P: Process> {
     /// server unfit: the next one would read the answer to somebody else's question.
     in_flight: bool,
     greeting: Option<Box<RawValue>>,
+    revision: Option<Revision>,
+}
+
+/// What the gateway reads of what a server says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Greeting {
+    protocol_version: Option<String>,
 }
 
 impl<P: Process> Session<P> {
@@ -39,14 +46,18 @@ impl<P: Process> Session<P> {
             last_id: 0,
             in_flight: false,
             greeting: None,
+            revision: None,
         };
         let params = rpc::raw(&json!({
-            "protocolVersion": PROTOCOL,
+            "protocolVersion": Revision::NEWEST.to_string(),
             "capabilities": {},
             "clientInfo": { "name": "watertight-gateway", "version": env!("CARGO_PKG_VERSION") },
         }));
         match session.call("initialize", Some(&params)).await? {
-            Outcome::Result(greeting) => session.greeting = Some(greeting),
+            Outcome::Result(greeting) => {
+                session.revision = read_revision(&greeting)?;
+                session.greeting = Some(greeting);
+            }
             Outcome::Error(error) => return Err(Fault::Refused(error.get().to_owned())),
         }
         session.notify("notifications/initialized").await?;
@@ -61,6 +72,11 @@ impl<P: Process> Session<P> {
     /// What the server said of itself when it was initialised.
     pub(crate) fn greeting(&self) -> Option<&RawValue> {
         self.greeting.as_deref()
+    }
+
+    /// The revision of the protocol that it speaks; `None` if it did not say.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        self.revision
     }
 
     /// True if it can take a request. Never blocks.
@@ -81,6 +97,12 @@ impl<P: Process> Session<P> {
         let outcome = self.exchange(&request, self.last_id).await?;
         self.in_flight = false;
         Ok(outcome)
+    }
+
+    /// Asks for a sign of life, which leaves the session fit.
+    pub(crate) async fn ping(&mut self) -> Result<(), Fault> {
+        // Not every server knows `ping`; to say so is a sign of life as well.
+        self.call("ping", None).await.map(drop)
     }
 
     async fn notify(&mut self, method: &str) -> Result<(), Fault> {
@@ -108,7 +130,7 @@ impl<P: Process> Session<P> {
                 Ok(()) => std::future::pending().await,
             }
         };
-        let outcome = or(write, read_answer(stdout, id, &replies)).await?;
+        let answer = or(write, read_answer(stdout, id, &replies)).await?;
         if !all_sent {
             // The rest of it would run into the next request.
             return Err(Fault::Unasked);
@@ -116,7 +138,7 @@ impl<P: Process> Session<P> {
         while let Ok(reply) = outbox.try_recv() {
             stdin.write_line(&reply).await?;
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     /// Says goodbye: closes the server's input, gives it `grace` to end by itself, and kills it.
@@ -129,6 +151,18 @@ impl<P: Process> Session<P> {
         }
         self.process.kill();
         self.process.ended().await;
+    }
+}
+
+fn read_revision(greeting: &RawValue) -> Result<Option<Revision>, Fault> {
+    let Ok(greeting) = serde_json::from_str::<Greeting>(greeting.get()) else {
+        return Ok(None);
+    };
+    let version = greeting.protocol_version;
+    match version.map(|version| (Revision::parse(version.as_bytes()), version)) {
+        Some((None, version)) => Err(Fault::Revision(version)),
+        Some((revision, _)) => Ok(revision),
+        None => Ok(None),
     }
 }
 
@@ -159,14 +193,13 @@ async fn read_answer<R: Output>(
     let mut line = Vec::new();
     loop {
         read_line(stdout, &mut line).await?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match rpc::read_server(&line).ok_or_else(|| Fault::garbage(&line))? {
-            // Without an id, it could not read the request. There is only one it can mean.
-            FromServer::Answer { id, outcome } if id.is_none_or(|id| id == asked) => {
-                return Ok(outcome);
-            }
+        let said = match line.trim_ascii().is_empty() {
+            true => FromServer::Notification,
+            false => rpc::read_server(&line).ok_or_else(|| Fault::garbage(&line))?,
+        };
+        match said {
+            FromServer::Answer { id, outcome } if id == Some(asked) => return Ok(outcome),
+            FromServer::Answer { id: None, .. } => return Err(Fault::Anonymous),
             FromServer::Answer { .. } => return Err(Fault::Unasked),
             FromServer::Request { id, method } => {
                 // Nobody else has the other end, so this only waits for room.
@@ -174,6 +207,8 @@ async fn read_answer<R: Output>(
             }
             FromServer::Notification => {}
         }
+        // There may be more of that than anybody can read: let the clock have its turn.
+        yield_now().await;
     }
 }
 

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use serde_json::Value;
+
 use super::*;
 
 fn code_of(body: &[u8]) -> i32 {
@@ -39,7 +41,8 @@ fn json_that_is_no_request_is_invalid() {
         r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":3}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#,
-        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
     ] {
         assert_eq!(code_of(body.as_bytes()), INVALID_REQUEST, "{body}");
     }
@@ -90,6 +93,21 @@ fn pretty_printed_parameters_stay_on_one_line() {
 }
 
 #[test]
+fn what_some_take_for_the_end_of_a_line_is_escaped() {
+    let body = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":[\"a\u{2028}b\u{2029}c\u{85}d\u{e9}\"]}";
+    let Ok(FromClient::Request { method, params, .. }) = read_client(body.as_bytes()) else {
+        panic!("a request");
+    };
+    let line = String::from_utf8(request(7, &method, params)).unwrap();
+    assert!(
+        line.ends_with("[\"a\\u2028b\\u2029c\\u0085d\u{e9}\"]}\n"),
+        "{line}"
+    );
+    let sent: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(sent["params"][0], "a\u{2028}b\u{2029}c\u{85}d\u{e9}");
+}
+
+#[test]
 fn deep_nesting_is_passed_on_and_overflows_nothing() {
     let (open, close) = ("[".repeat(500_000), "]".repeat(500_000));
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{open}{close}}}"#);
@@ -131,6 +149,7 @@ fn what_a_server_may_not_print_is_no_message() {
         "{}",
         r#"{"jsonrpc":"2.0","id":1}"#,
         r#"{"jsonrpc":"2.0","id":"1","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
         r#"{"jsonrpc":"2.0","result":{}}"#,
         r#"{"id":1,"result":{}}"#,
@@ -146,4 +165,48 @@ fn a_server_that_pings_is_answered_and_one_that_wants_more_is_refused() {
     assert_eq!(sent, json!({"jsonrpc": "2.0", "id": "s1", "result": {}}));
     let sent: Value = serde_json::from_slice(&reply(&id, "sampling/createMessage")).unwrap();
     assert_eq!(sent["error"]["code"], METHOD_NOT_FOUND);
+}
+
+#[test]
+fn an_answer_is_told_from_a_request() {
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":"a","error":{"code":1,"message":""}}"#,
+    ] {
+        let message = read_client(body.as_bytes());
+        assert!(matches!(message, Ok(FromClient::Answer)), "{body}");
+    }
+}
+
+#[test]
+fn one_message_of_a_batch_is_no_matter_of_the_others() {
+    let body = br#" [{"jsonrpc":"2.0","id":1,"method":"ping"}, 7, {"jsonrpc":"2.0","method":"n"}]"#;
+    assert!(is_batch(body));
+    let messages = read_batch(body).unwrap();
+    assert!(matches!(
+        &messages[..],
+        [
+            Ok(FromClient::Request { .. }),
+            Err(Rejected {
+                code: INVALID_REQUEST,
+                ..
+            }),
+            Ok(FromClient::Notification)
+        ]
+    ));
+}
+
+#[test]
+fn a_batch_that_is_none_is_rejected_as_a_whole() {
+    for (body, code) in [
+        ("[]", INVALID_REQUEST),
+        ("[1,", PARSE_ERROR),
+        ("[", PARSE_ERROR),
+    ] {
+        assert_eq!(
+            read_batch(body.as_bytes()).unwrap_err().code,
+            code,
+            "{body}"
+        );
+    }
 }

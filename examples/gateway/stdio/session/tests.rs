@@ -62,7 +62,7 @@ impl Process for Scripted {
     type Stdin = Script;
     type Stdout = Script;
 
-    fn spawn(_: Command) -> io::Result<Self> {
+    fn spawn(_: Command, _: &str) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -101,17 +101,25 @@ impl Timer for NoRuntime {
 
 /// A session that has been opened; the next request has the id 2.
 fn open() -> (Session<Scripted>, Script) {
+    match open_with("2025-06-18") {
+        (Ok(session), script) => (session, script),
+        (Err(fault), _) => panic!("{fault}"),
+    }
+}
+
+/// With a server that wants to speak this revision.
+fn open_with(revision: &str) -> (Result<Session<Scripted>, Fault>, Script) {
     let script = Script::default();
-    script.prints("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"x\"}}\n");
+    let greeting = format!("{{\"protocolVersion\":\"{revision}\"}}");
+    script.prints(&format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{greeting}}}\n"
+    ));
     let process = Scripted {
         stdin: script.clone(),
         stdout: script.clone(),
     };
     let leash = Leash::new(process, &Roster::default(), Arc::new(NoRuntime));
-    match block_on(Session::open(leash)) {
-        Ok(session) => (session, script),
-        Err(fault) => panic!("{fault}"),
-    }
+    (block_on(Session::open(leash)), script)
 }
 
 /// Calls a server that prints this, and tells how it ended and whether the session is still fit.
@@ -137,16 +145,47 @@ fn a_session_is_initialised_before_anything_else() {
 }
 
 #[test]
+fn a_server_has_the_last_word_on_the_revision_if_it_is_one_that_is_known() {
+    for revision in Revision::SUPPORTED {
+        let (session, _) = open_with(&revision.to_string());
+        assert_eq!(session.ok().and_then(|one| one.revision()), Some(revision));
+    }
+    let (session, script) = open_with("2031-01-01");
+    let fault = session.err();
+    assert!(matches!(&fault, Some(Fault::Revision(_))), "{fault:?}");
+    assert!(fault.is_some_and(|fault| fault.is_permanent()));
+    assert!(!script.sent().contains("notifications/initialized"));
+}
+
+#[test]
 fn an_answer_leaves_the_session_fit() {
     let (outcome, fit, _) = call(&["\n", ANSWER]);
     assert!(matches!(outcome, Ok(Outcome::Result(_))) && fit);
 }
 
 #[test]
-fn an_answer_without_id_is_to_the_only_request_there_is() {
+fn an_error_without_id_costs_the_session_and_is_kept_from_the_client() {
     let lost = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"\"}}\n";
-    let (outcome, fit, _) = call(&[lost]);
-    assert!(matches!(outcome, Ok(Outcome::Error(_))) && fit);
+    let (outcome, fit, _) = call(&[lost, ANSWER]);
+    assert!(matches!(outcome, Err(Fault::Anonymous)) && !fit);
+    let lost = "{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}}\n";
+    let (outcome, fit, _) = call(&[lost, ANSWER]);
+    assert!(matches!(outcome, Err(Fault::Garbage(_))) && !fit);
+}
+
+#[test]
+fn a_ping_wants_an_answer_of_its_own() {
+    let error = |id: &str| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"\"}}}}\n"
+        )
+    };
+    for (id, good) in [("2", true), ("null", false)] {
+        let (mut session, script) = open();
+        script.prints(&error(id));
+        let pinged = block_on(session.ping());
+        assert_eq!((pinged.is_ok(), session.is_fit()), (good, good), "{id}");
+    }
 }
 
 #[test]
@@ -169,6 +208,20 @@ fn a_ping_is_answered_even_if_the_answer_follows_at_once() {
         sent.ends_with("{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"result\":{}}\n"),
         "{sent}"
     );
+}
+
+#[test]
+fn whatever_is_not_the_answer_gives_others_a_turn() {
+    let log = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n";
+    let (mut session, script) = open();
+    for text in [log, "\n", ANSWER] {
+        script.prints(text);
+    }
+    let mut call = Box::pin(session.call("m", None));
+    for _ in 0..2 {
+        assert!(block_on(poll_once(&mut call)).is_none());
+    }
+    assert!(matches!(block_on(poll_once(&mut call)), Some(Ok(_))));
 }
 
 #[test]
