@@ -22,24 +22,17 @@ fn main() {
             .build()
             .expect("a runtime")
             .block_on(on_tasks(cycles)),
-        #[cfg(feature = "metrics")]
-        "metrics" => {
-            let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-            metrics::set_global_recorder(recorder).expect("it is the only one");
-            let metrics = watertight::PoolMetrics::new("measured");
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .expect("a runtime")
-                .block_on(observed(cycles, metrics));
-        }
         "current" => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime")
             .block_on(on_tasks(cycles)),
         "sync" => on_threads(cycles),
+        "waiting" => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(by_turns(cycles)),
         other => panic!("no such face of the pool: {other}"),
     }
 }
@@ -55,16 +48,24 @@ async fn on_tasks(cycles: u64) {
     pool.close().await;
 }
 
-#[cfg(feature = "metrics")]
-async fn observed(cycles: u64, metrics: watertight::PoolMetrics) {
+/// 16 tasks share one connection and hold it across a yield, so that every acquire must wait.
+async fn by_turns(cycles: u64) {
     let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(0_u64) })
-        .observer(metrics)
+        .max_size(1)
         .build()
         .expect("a pool");
-    for _ in 0..cycles {
-        let conn = pool.acquire().await.expect("a connection");
-        black_box(&*conn);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let pool = pool.clone();
+        tasks.spawn(async move {
+            for _ in 0..cycles / 16 {
+                let conn = pool.acquire().await.expect("a connection");
+                tokio::task::yield_now().await;
+                black_box(&*conn);
+            }
+        });
     }
+    tasks.join_all().await;
     pool.close().await;
 }
 
