@@ -37,9 +37,18 @@ type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Erro
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Acquire<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
-    timeout: Option<Duration>,
+    patience: Patience,
     site: Site,
     entry: Option<Entry>,
+}
+
+/// How long a caller waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// As long as the pool's settings say.
+    OfThePool,
+    /// So long, or without limit.
+    Of(Option<Duration>),
 }
 
 /// A place in the queue.
@@ -56,10 +65,10 @@ struct Entry {
 
 impl<'a, M: Manager> Acquire<'a, M> {
     #[inline]
-    pub(crate) fn new(shared: &'a Arc<Shared<M>>, timeout: Option<Duration>, site: Site) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared<M>>, patience: Patience, site: Site) -> Self {
         Acquire {
             shared,
-            timeout,
+            patience,
             site,
             entry: None,
         }
@@ -73,38 +82,48 @@ impl<'a, M: Manager> Acquire<'a, M> {
         (now >= deadline).then(|| self.time_out(now)).flatten()
     }
 
-    /// Answers at once if that is possible, and joins the queue otherwise.
-    fn join(&mut self, cx: &Context<'_>) -> Option<Acquired<M>> {
+    /// Answers at once if that is possible, and joins the queue otherwise. Then it tells whether
+    /// there is something to look for before the wait.
+    fn join(&mut self, cx: &Context<'_>) -> Result<Acquired<M>, bool> {
         let shared = self.shared;
-        if self.timeout == Some(Duration::ZERO) {
+        if matches!(self.patience, Patience::Of(Some(Duration::ZERO))) {
             // Zero means "do not wait", so not for a check either.
-            return match lend_by_the_clock(shared, false, self.site) {
-                Ok(Some(conn)) => Some(Ok(conn)),
-                Ok(None) => Some(Err(no_time(shared))),
-                Err(error) => Some(Err(error)),
-            };
+            return Ok(match lend_by_the_clock(shared, false, self.site) {
+                Ok(Some(conn)) => Ok(conn),
+                Ok(None) => Err(no_time(shared)),
+                Err(error) => Err(error),
+            });
         }
         let now = shared.now();
-        let deadline = now.after_any(self.timeout);
         // Cloned before the lock is taken, and dropped after: a waker is the executor's code.
         let mut waker = Some(cx.waker().clone());
         let mut fx = Effects::new();
-        let joined = shared.state.lock().join(now, deadline, &mut waker, &mut fx);
+        let (deadline, joined) = {
+            let mut state = shared.state.lock();
+            let deadline = match self.patience {
+                Patience::OfThePool => now.after_any(state.config().acquire_timeout),
+                Patience::Of(timeout) => now.after_any(timeout),
+            };
+            let joined = state.join(now, deadline, &mut waker, &mut fx);
+            (deadline, joined)
+        };
         match joined {
             Join::Served(live) => {
+                shared.set_crowded(false);
                 let conn = PooledConnection::new(Arc::clone(shared), live);
                 shared.carry_out(fx);
-                Some(Ok(told(shared, conn, None, self.site)))
+                Ok(Ok(told(shared, conn, None, self.site)))
             }
             Join::Rejected(why) => {
                 shared.carry_out(fx);
-                Some(Err(rejected(shared, why)))
+                Ok(Err(rejected(shared, why)))
             }
             Join::Closed => {
                 shared.carry_out(fx);
-                Some(Err(AcquireError::Closed))
+                Ok(Err(AcquireError::Closed))
             }
-            Join::Queued(key) => {
+            Join::Queued { key, busy } => {
+                shared.set_crowded(true);
                 self.entry = Some(Entry {
                     key,
                     since: now,
@@ -113,9 +132,9 @@ impl<'a, M: Manager> Acquire<'a, M> {
                     driving: Vec::new(),
                     span: shared.audience.tracer.waiting(),
                 });
-                shared.carry_out(fx);
                 shared.tell(|observer| observer.wait_began());
-                None
+                shared.carry_out_here(fx);
+                Err(busy)
             }
         }
     }
@@ -235,17 +254,25 @@ impl<M: Manager> Future for Acquire<'_, M> {
         let this = &mut *self;
         let shared = this.shared;
         let mut waker = Some(cx.waker());
-        if this.entry.is_none() {
-            if let Some(answer) = this.join(cx) {
-                return Poll::Ready(answer);
-            }
+        let mut look = true;
+        let joins = this.entry.is_none();
+        if joins {
+            look = match this.join(cx) {
+                Ok(answer) => return Poll::Ready(answer),
+                Err(busy) => busy,
+            };
             waker = None;
         }
         loop {
             let Some(entry) = &mut this.entry else {
                 return Poll::Pending;
             };
-            let turn = shared.state.lock().poll_waiter(entry.key, waker);
+            let turn = match look {
+                true => shared.state.lock().poll_waiter(entry.key, waker),
+                // Its waker has been left, and nothing but a return will serve it.
+                false => Turn::Wait(Moment::NEVER),
+            };
+            look = true;
             let due = match turn {
                 Turn::Over(outcome) => return Poll::Ready(this.served(outcome)),
                 Turn::LeaveWaker => {
@@ -278,7 +305,10 @@ impl<M: Manager> Future for Acquire<'_, M> {
                 continue;
             }
             let deadline = entry.deadline;
-            if !entry.sleep(deadline.min(due), shared, cx) {
+            let at = deadline.min(due);
+            let rings = entry.sleep(at, shared, cx);
+            // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+            if !rings && (joins || shared.now() < at) {
                 return Poll::Pending;
             }
             let now = shared.now();
@@ -300,9 +330,11 @@ impl<M: Manager> Future for Acquire<'_, M> {
 impl<M: Manager> Drop for Acquire<'_, M> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            let waker = self
-                .shared
-                .transition(|state, now, fx| state.cancel(entry.key, now, fx));
+            let left = self.shared.state.lock().quit(entry.key);
+            let waker = left.unwrap_or_else(|| {
+                let shared = self.shared;
+                shared.transition(|state, now, fx| state.cancel(entry.key, now, fx))
+            });
             contain(|| drop(waker));
             entry.tell(self.shared, WaitEnding::Cancelled);
             // An attempt that this waiter was running goes with it, after it has left the queue:

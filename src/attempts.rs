@@ -39,7 +39,20 @@ pub(crate) struct Attempts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
+    /// For somebody who waits.
     Check,
+    /// A check that nobody asked for.
+    Probe,
+}
+
+impl Kind {
+    /// Its place among those that take different times.
+    fn index(self) -> usize {
+        match self {
+            Kind::Connect => 0,
+            Kind::Check | Kind::Probe => 1,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,7 +64,18 @@ struct Attempt {
     overdue_at: Moment,
 }
 
+/// How long attempts usually take that succeed, now that one took so long: not to be optimistic, and
+/// never zero, which is for nothing known.
+pub(crate) fn usual_after(usual: Duration, took: Duration) -> Duration {
+    took.max(usual / 2).max(Duration::from_nanos(1))
+}
+
 impl Attempts {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     pub(crate) fn new() -> Self {
         Attempts {
             under_way: VecDeque::new(),
@@ -63,7 +87,7 @@ impl Attempts {
     pub(crate) fn begin(&mut self, kind: Kind, now: Moment) -> AttemptId {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
-        let patience = match self.usual[kind as usize] {
+        let patience = match self.usual[kind.index()] {
             Duration::ZERO => FIRST_PATIENCE,
             usual => usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE),
         };
@@ -88,9 +112,8 @@ impl Attempts {
         };
         let attempt = self.under_way.remove(index);
         if let (Some(attempt), Some(now)) = (attempt, succeeded_at) {
-            let usual = &mut self.usual[attempt.kind as usize];
-            let took = now.elapsed_since(attempt.begun);
-            *usual = took.max(*usual / 2).max(Duration::from_nanos(1));
+            let usual = &mut self.usual[attempt.kind.index()];
+            *usual = usual_after(*usual, now.elapsed_since(attempt.begun));
         }
     }
 
@@ -99,7 +122,7 @@ impl Attempts {
         self.on_time(now).count()
     }
 
-    /// How many checks can be counted on.
+    /// How many checks can be counted on that somebody waits for.
     pub(crate) fn checks(&self, now: Moment) -> usize {
         let checks = self.on_time(now).filter(|other| other.kind == Kind::Check);
         checks.count()
@@ -118,7 +141,7 @@ impl Attempts {
     pub(crate) fn doubt_oldest(&mut self, now: Moment) {
         let mut promising = self.under_way.iter_mut();
         if let Some(oldest) = promising.find(|other| other.overdue_at > now) {
-            let usual = self.usual[oldest.kind as usize];
+            let usual = self.usual[oldest.kind.index()];
             let had_its_time = oldest.begun.after(usual).max(now);
             oldest.overdue_at = oldest.overdue_at.min(had_its_time);
         }
@@ -126,7 +149,16 @@ impl Attempts {
 
     /// Nobody should count on any of those under way.
     pub(crate) fn doubt_all(&mut self, now: Moment) {
-        for attempt in &mut self.under_way {
+        self.doubt(now, |_| true);
+    }
+
+    /// Nobody should count on any of the checks under way, nor on connects before this one.
+    pub(crate) fn doubt_condemned(&mut self, first: AttemptId, now: Moment) {
+        self.doubt(now, |one| one.kind != Kind::Connect || one.id < first);
+    }
+
+    fn doubt(&mut self, now: Moment, which: impl Fn(&Attempt) -> bool) {
+        for attempt in self.under_way.iter_mut().filter(|one| which(one)) {
             attempt.overdue_at = attempt.overdue_at.min(now);
         }
     }
@@ -234,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_counts_on_what_is_condemned_with_its_generation() {
+        let mut attempts = Attempts::new();
+        attempts.begin(Kind::Connect, at(0));
+        let first = attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Probe, at(0));
+        let last = attempts.begin(Kind::Connect, at(0));
+        attempts.doubt_condemned(first, at(1));
+        assert_eq!(attempts.promising(at(0)), 5);
+        let left = attempts.on_time(at(1)).map(|one| one.id);
+        assert!(left.eq([first, last]));
+    }
+
+    #[test]
     fn only_checks_that_can_be_counted_on_count_as_checks() {
         let mut attempts = Attempts::new();
         assert_eq!(attempts.checks(at(0)), 0);
@@ -243,6 +289,18 @@ mod tests {
         assert_eq!(attempts.checks(at(999)), 2);
         assert_eq!(attempts.checks(at(1000)), 1, "the first is overdue");
         assert_eq!(attempts.checks(at(1500)), 0);
+    }
+
+    #[test]
+    fn a_check_that_nobody_waits_for_takes_as_long_as_one_that_somebody_does() {
+        let mut attempts = Attempts::new();
+        let probe = attempts.begin(Kind::Probe, at(0));
+        assert_eq!((attempts.checks(at(0)), attempts.promising(at(0))), (0, 1));
+        attempts.end(probe, Some(at(100)));
+        let usual = Duration::from_millis(100);
+        assert_eq!(attempts.usual(), [Duration::ZERO, usual]);
+        attempts.begin(Kind::Probe, at(100));
+        assert_eq!(attempts.next_overdue(at(100)), at(500));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A schedule of delays between failed attempts: exponential, with decorrelated jitter, capped.
 ///
-/// Each delay is drawn evenly from `first ..= 3 x the one before`, and cut off at the cap. The
+/// Each delay is drawn evenly from `first ..= 3 x the one before`, or up to the cap if that is less. The
 /// first success ends it. The method is "decorrelated jitter" from Marc Brooker's "Exponential
 /// Backoff And Jitter" (AWS Architecture Blog, 2015).
 ///

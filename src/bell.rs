@@ -4,11 +4,15 @@
 //! missed. Wakers are the executor's code: they are cloned, woken and dropped without the lock,
 //! and may do there whatever they like, even poll.
 
+use std::ops::Deref;
 use std::task::{Poll, Waker};
 
 use slab::Slab;
 
 use crate::primitives::{Mutex, contain};
+
+/// Room for so many is kept when nobody waits.
+const KEPT: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -35,10 +39,7 @@ impl Bell {
 
     /// Looks at every ring, until there is something to see.
     pub(crate) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
-        let mut place = Place {
-            bell: self,
-            key: None,
-        };
+        let mut place = Place::at(self);
         std::future::poll_fn(|cx| {
             #[cfg(mutant = "bell-looks-first")]
             let look = {
@@ -53,13 +54,18 @@ impl Bell {
 }
 
 /// Where somebody who waits has left a waker.
-struct Place<'a> {
-    bell: &'a Bell,
+pub(crate) struct Place<B: Deref<Target = Bell>> {
+    bell: B,
     key: Option<usize>,
 }
 
-impl Place<'_> {
-    fn leave(&mut self, waker: Waker) {
+impl<B: Deref<Target = Bell>> Place<B> {
+    pub(crate) fn at(bell: B) -> Self {
+        Place { bell, key: None }
+    }
+
+    /// To be looked for what there is to see afterwards.
+    pub(crate) fn leave(&mut self, waker: Waker) {
         let old = {
             let mut waiting = self.bell.waiting.lock();
             let key = *self.key.get_or_insert_with(|| waiting.insert(None));
@@ -69,10 +75,18 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl<B: Deref<Target = Bell>> Drop for Place<B> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            let waker = self.bell.waiting.lock().remove(key);
+            let waker = {
+                let mut waiting = self.bell.waiting.lock();
+                let waker = waiting.remove(key);
+                // The memory of a crowd goes with the last of it.
+                if waiting.is_empty() && waiting.capacity() > KEPT {
+                    *waiting = Slab::new();
+                }
+                waker
+            };
             contain(|| drop(waker));
         }
     }
@@ -117,6 +131,20 @@ mod tests {
             assert_eq!(waiting.as_mut().poll(&mut cx), Poll::Ready(3));
         }
         assert!(bell.waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn crowd_leaves_little_behind() {
+        let bell = Bell::default();
+        for (crowd, most) in [(KEPT, KEPT), (100 * KEPT, 0)] {
+            let mut places: Vec<_> = (0..crowd).map(|_| Place::at(&bell)).collect();
+            for place in &mut places {
+                place.leave(Waker::noop().clone());
+            }
+            assert_eq!(bell.waiting.lock().len(), crowd);
+            drop(places);
+            assert!(bell.waiting.lock().capacity() <= most);
+        }
     }
 
     /// Panics when the last of its wakers is dropped.

@@ -3,19 +3,18 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread;
 
 use async_channel::Receiver;
 
-use crate::job::{Job, Unrun, pass_on};
+use crate::job::{Job, Outcome, Unrun, pass_on};
 use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
-use crate::primitives::{Arc, OnceLock};
+use crate::primitives::{Arc, OnceLock, contain};
 use crate::runtime::Runtime;
 
 /// A [`Manager`] whose methods block.
 ///
-/// [`Blocking`] makes it a manager that a pool takes; each call but `inspect` then runs through
+/// [`Blocking`] makes it a manager that a pool takes; each call but `inspect` and `is_permanent` then runs through
 /// [`Spawner::spawn_blocking`](crate::Spawner::spawn_blocking), on a thread where that is allowed.
 pub trait BlockingManager: Send + Sync + Sized + 'static {
     /// What the pool lends.
@@ -81,8 +80,10 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// connection that is still in use; the place in the pool is free again when the call has ended
 /// and the connection is closed, or `close_timeout` later, whichever comes first. A connect
 /// that nobody awaits any more serves the next attempt, if it is quicker than that one's own; if
-/// there is none, what it makes is closed at once. While four such connects are under way, no
-/// more are begun.
+/// there is none, what it makes is closed at once. While more than four such connects are under way,
+/// no more are begun. Until they end they are connections in the making that the pool does not count:
+/// so many more than `max_size` may reach the server, and one may be closed after
+/// [`close`](crate::Pool::close) has resolved.
 ///
 /// # Examples
 ///
@@ -152,26 +153,26 @@ impl<B: BlockingManager> Blocking<B> {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&B) -> T + Send + 'static) -> T {
         let manager = Arc::clone(&self.manager);
         let (report, outcome) = async_channel::bounded(1);
-        self.spawn(Job {
-            work: Some(Box::new(move || work(&manager))),
+        self.spawn(Job::new(
+            move || work(&manager),
             // If nobody is interested any more, the result is dropped here.
-            deliver: Some(Box::new(move |result| drop(report.try_send(result)))),
-        });
-        pass_on(outcome.recv().await.ok())
+            move |outcome| drop(report.try_send(outcome)),
+        ));
+        pass_on(outcome.recv().await.ok().flatten())
     }
 
     /// Begins a connect. It reports to whoever awaits one then, or closes what it has made.
     fn begin_connect(&self) {
         let (connecting, closing) = (Arc::clone(&self.manager), Arc::clone(&self.manager));
         let calls = Arc::clone(&self.calls);
-        self.spawn(Job {
-            work: Some(Box::new(move || connecting.connect())),
-            deliver: Some(Box::new(move |made| {
+        self.spawn(Job::new(
+            move || connecting.connect(),
+            move |made| {
                 if let Some(unwanted) = calls.deliver(made) {
                     dispose(&*closing, unwanted);
                 }
-            })),
-        });
+            },
+        ));
     }
 
     fn spawn<T: Send + 'static>(&self, job: Job<T>) {
@@ -205,14 +206,13 @@ impl<B: BlockingManager> Blocking<B> {
     }
 }
 
-/// What a connect came to; `Err` if it panicked.
-type Made<B> =
-    thread::Result<Result<<B as BlockingManager>::Connection, <B as BlockingManager>::Error>>;
+/// What a connect came to.
+type Made<B> = Outcome<Result<<B as BlockingManager>::Connection, <B as BlockingManager>::Error>>;
 
 /// Closes what a connect has made for nobody.
 fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {
-    if let Ok(Ok(connection)) = made {
-        manager.close(connection);
+    if let Some(Ok(Ok(connection))) = made {
+        contain(|| manager.close(connection));
     }
 }
 
@@ -226,7 +226,7 @@ impl<B: BlockingManager> Awaited<'_, B> {
     async fn made(mut self) -> Result<B::Connection, B::Error> {
         let made = self.blocking.calls.next().await;
         self.over = true;
-        pass_on(Some(made))
+        pass_on(made)
     }
 }
 
@@ -237,10 +237,8 @@ impl<B: BlockingManager> Drop for Awaited<'_, B> {
         }
         if let Some(made) = self.blocking.calls.give_up() {
             let manager = Arc::clone(&self.blocking.manager);
-            self.blocking.spawn(Job {
-                work: Some(Box::new(move || dispose(&*manager, made))),
-                deliver: Some(Box::new(drop)),
-            });
+            let dispose = move || dispose(&*manager, made);
+            self.blocking.spawn(Job::new(dispose, drop));
         }
     }
 }
@@ -256,13 +254,16 @@ enum Place<C> {
     Away(Receiver<C>),
 }
 
-impl<C> BlockingConnection<C> {
-    fn new(connection: C) -> Self {
+/// Wraps a connection that was made elsewhere, for [`adopt`](crate::Pool::adopt).
+impl<C> From<C> for BlockingConnection<C> {
+    fn from(connection: C) -> Self {
         BlockingConnection {
             place: Place::Here(connection),
         }
     }
+}
 
+impl<C> BlockingConnection<C> {
     /// The connection itself, for one that was [detached](crate::PooledConnection::detach).
     pub fn into_inner(self) -> C {
         match self.place {
@@ -329,7 +330,7 @@ impl<B: BlockingManager> Manager for Blocking<B> {
         if fresh {
             self.begin_connect();
         }
-        awaited.made().await.map(BlockingConnection::new)
+        awaited.made().await.map(BlockingConnection::from)
     }
 
     async fn check(

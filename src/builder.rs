@@ -97,6 +97,8 @@ impl<M: Manager, P> Builder<M, P> {
     /// start is not counted: it takes the pool two intervals to know.) `cargo run --release --example
     /// overload --features test-util` measures it again.
     ///
+    /// What somebody has waited before a [pause](Pool::pause) was over does not count.
+    ///
     /// The rule is that of Elixir's `db_connection`, which goes back to the CoDel of Nichols and
     /// Jacobson ("Controlling Queue Delay", ACM Queue, 2012).
     pub fn controlled_delay(self, target: Duration, interval: Duration) -> Self {
@@ -110,14 +112,16 @@ impl<M: Manager, P> Builder<M, P> {
     }
 
     /// How many connections may be in the making at a time. No limit but `max_size` unless set; 0
-    /// is an error.
+    /// is an error. An attempt that hangs counts until it is over: with a limit of 1 it holds up all
+    /// others for its [`connect_timeout`](Builder::connect_timeout).
     pub fn connect_concurrency(self, connects: impl Into<Option<usize>>) -> Self {
         let connects = connects.into();
         self.set(|config| config.connect_concurrency = connects)
     }
 
     /// Room in the queue of returned connections that need recycling or closing; also how many of
-    /// them are worked on at a time. No limit but the number of places unless set; 0 is an error.
+    /// them are worked on at a time. No limit but the number of places unless set, or above 65,536; 0 is
+    /// an error.
     ///
     /// When it is full, a connection that needs recycling is closed instead, which does not wait
     /// for the queue.
@@ -169,8 +173,8 @@ impl<M: Manager, P> Builder<M, P> {
     /// It counts from the last return; checks do not renew it. As the one that came back last is lent
     /// first, what is idle for so long is what even the highest demand of that time had no use for:
     /// a pool that breathes keeps what its peaks need, and shrinks when they do. While the pool is busy its clock is
-    /// read once a *tick* (a second, or a tenth of the shortest of this, `max_lifetime` and the
-    /// age in `check_policy`, whichever is less), so a connection may be closed late by one tick.
+    /// read once a *tick* (a second, or a tenth of the shortest of this, `max_lifetime`, `keepalive` and
+    /// the age in `check_policy`, whichever is less), so a connection may be closed late by one tick.
     /// It is never closed early, as long as the runtime is not late by more than a tick to run the
     /// pool's maintenance, because something blocks it.
     pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
@@ -184,7 +188,8 @@ impl<M: Manager, P> Builder<M, P> {
     /// One that passes goes back to its place; one that fails is closed, and replaced as `min_idle`
     /// asks. It keeps connections from being cut by a firewall that forgets silent ones, and finds
     /// dead ones before a caller does. Being checked is not being used: it does not renew the idle
-    /// time. It may be late by one tick (see [`idle_timeout`](Builder::idle_timeout)).
+    /// time. It may be late by one tick (see [`idle_timeout`](Builder::idle_timeout)). Nothing is checked
+    /// in the background while somebody waits, nor in a [pause](crate::Pool::pause).
     pub fn keepalive(self, period: impl Into<Option<Duration>>) -> Self {
         let period = period.into();
         self.set(|config| config.keepalive = period)
@@ -252,7 +257,8 @@ impl<M: Manager, P> Builder<M, P> {
     ///
     /// Set it where connections die together, as when a database fails over: then a hundred dead
     /// ones cost one failed check, not a hundred time-outs one after the other. Leave it where they
-    /// die one by one, since healthy ones are closed as well. Those in the making are spared.
+    /// die one by one, since healthy ones are closed as well. Those in the making are spared, but for
+    /// those of before a [spread reset](Pool::reset_over) that is not over.
     pub fn reset_on_failed_check(self, on: bool) -> Self {
         self.set(|config| config.reset_on_failed_check = on)
     }
@@ -291,8 +297,8 @@ impl<M: Manager, P> Builder<M, P> {
         self.set(|config| config.leak_threshold = threshold)
     }
 
-    /// What the pool is called: in the log (feature `tracing`) and in its debug output. Nothing unless
-    /// set.
+    /// What the pool is called: in the log (feature `tracing`), and in the debug output of
+    /// [`Pool`](crate::Pool) and [`SyncPool`](crate::SyncPool). Nothing unless set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.audience.tracer.pool = Some(name.into().into());
         self

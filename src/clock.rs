@@ -222,6 +222,12 @@ impl Clock {
         if tick != self.tick {
             self.tick = tick;
             self.credit = 0;
+            self.lent = 0;
+            self.streak = 0;
+            // It sleeps for as long as the tick was, and must be asked for the new one.
+            if self.keeper == Keeper::Ticking {
+                self.keeper = Keeper::Asleep;
+            }
             self.set(self.now);
         }
     }

@@ -42,7 +42,9 @@ pub enum IdleOrder {
 #[non_exhaustive]
 pub enum ConnectPolicy {
     /// They wait on while the pool tries again by this schedule, until their own deadlines; the
-    /// time-out then carries the last error. An error that the manager calls
+    /// time-out then carries the last error. A new caller brings the next attempt forward: it is made
+    /// as soon as the schedule's first delay has passed since the last, however long the delays have
+    /// become while nobody came. An error that the manager calls
     /// [permanent](crate::Manager::is_permanent) answers them at once, unless a live connection
     /// could still come back to serve them. The default.
     Retry(Backoff),
@@ -52,7 +54,9 @@ pub enum ConnectPolicy {
     /// forward. But once an attempt has failed and no connection is left, and no other attempt is
     /// under way that is not overdue, the server counts as *down*: all who wait get the error, and so
     /// does at once whoever comes, until the next attempt is due by this schedule. Whoever comes then
-    /// has it made and waits for it; its success ends it all, its failure begins the next delay.
+    /// has it made and waits for it; its success ends it all, its failure begins the next delay. While
+    /// one is under way and there is no place for another, or `connect_concurrency` allows none,
+    /// whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
     ///
     /// As long as some connection is left, however long it is held, callers wait for it. Those who
     /// still wait when the last one goes wait for the next attempt. During a
@@ -256,6 +260,13 @@ impl Config {
             ConnectPolicy::Retry(backoff) | ConnectPolicy::CircuitBreaker(backoff) => backoff,
             ConnectPolicy::FailFast => Backoff::default(),
         }
+    }
+
+    /// Room in the queue of returned connections. It is set aside at once, so what nobody could mean
+    /// counts as no limit.
+    pub(crate) fn return_room(&self) -> Option<usize> {
+        const MOST: usize = 1 << 16;
+        self.return_queue.filter(|&room| room <= MOST)
     }
 
     /// How coarse the ages of idle connections are: a tenth of the shortest age that matters, a

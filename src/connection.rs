@@ -3,14 +3,16 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::thread;
+use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::event::{Acquired, Closed, Returned};
 use crate::lending::Wait;
 use crate::loan::{Borrower, Site};
 use crate::manager::{Condition, Manager, Metrics};
 use crate::pool::Pool;
 use crate::primitives::{Arc, contain};
-use crate::shared::Shared;
+use crate::shared::{self, Shared};
 use crate::state::{Live, Tag, Verdict};
 use crate::status::CloseReason;
 
@@ -19,7 +21,9 @@ use crate::status::CloseReason;
 /// It can be dropped anywhere: in a task, on a plain thread, while a panic unwinds (the
 /// connection is then [discarded](PooledConnection::discard), for nobody knows how far its holder
 /// got), after the pool was closed, after its runtime has shut down. Dropping never blocks,
-/// never panics and needs no runtime; what takes time (recycling, closing) happens elsewhere.
+/// never panics and needs no runtime; what takes time (recycling, closing) happens elsewhere. (Once
+/// the runtime is gone there is no elsewhere: the connection's destructor may run here then, and the
+/// manager's after the last guard.)
 ///
 /// It keeps the manager alive, but not the pool open. What can be done with it besides using the
 /// connection are associated functions, so that they never hide a method of the connection's.
@@ -58,6 +62,10 @@ impl<M: Manager> PooledConnection<M> {
             reason: CloseReason::Detached,
         };
         shared.tell(|observer| observer.closed(&closed));
+        if let Some(landlord) = &shared.landlord {
+            // What comes free here may be another's turn.
+            landlord.claim();
+        }
         shared.transition(|state, now, fx| state.detached(epoch, now, fx));
         live.connection
     }
@@ -75,8 +83,9 @@ impl<M: Manager> PooledConnection<M> {
         }
     }
 
-    /// Gives the connection back and resolves when it is idle again, with somebody else, or
-    /// closed: in particular when its [recycling](Manager::recycle) is over.
+    /// Gives the connection back and resolves when it is idle again, with somebody else, being
+    /// [checked](Manager::check) for somebody else, or closed: in particular when its
+    /// [recycling](Manager::recycle) is over.
     ///
     /// # Cancel safety
     ///
@@ -113,7 +122,7 @@ impl<M: Manager> PooledConnection<M> {
         if shared.watch.is_on() {
             note_return(&shared, &live);
         }
-        if verdict == Verdict::Clean {
+        if verdict == Verdict::Clean && !shared.is_crowded() {
             let kept = shared.state.lock().put_back(live);
             match kept {
                 Ok(()) => return,
@@ -143,12 +152,15 @@ pub(crate) fn note_loan<M: Manager>(
     let Some(loan) = &mut conn.loan else {
         return;
     };
-    let now = wait.map_or_else(|| shared.now(), |wait| wait.until);
+    // Not as moments, unless there is need: only the time between the two readings is wanted.
+    let until = wait.and_then(|wait| wait.until.to_instant(shared.origin));
+    let now = until.unwrap_or_else(|| shared::now(&*shared.runtime));
     loan.live.lent_at = Some(now);
     let connection = loan.live.id();
     if shared.watch.notes_loans() {
         let task = contain(|| shared.runtime.current_task()).flatten();
         let borrower = Arc::new(Borrower::here(site, task));
+        let now = Moment::since(shared.origin, now);
         shared.change(|state, fx| state.note_loan(connection, borrower, now, fx));
     }
     let waited = wait.map(Wait::waited);
@@ -158,16 +170,18 @@ pub(crate) fn note_loan<M: Manager>(
 /// Somebody wants to know that a loan has ended.
 #[cold]
 fn note_return<M: Manager>(shared: &Arc<Shared<M>>, live: &Live<M::Connection>) {
-    let now = shared.now();
+    let now = shared::now(&*shared.runtime);
+    let held = live
+        .lent_at
+        .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
     let connection = live.id();
     if shared.watch.notes_loans() {
+        let now = Moment::since(shared.origin, now);
         let late = shared.state.lock().end_loan(connection, now);
         if let Some(loan) = late {
             shared.tell(|observer| observer.leak_returned(&loan));
         }
     }
-    let lent_at = live.lent_at.unwrap_or(now);
-    let held = now.elapsed_since(lent_at);
     shared.tell(|observer| observer.returned(&Returned { connection, held }));
 }
 

@@ -16,13 +16,14 @@ pub enum AcquireError<E> {
         phase: Phase,
         /// How long it waited.
         waited: Duration,
-        /// The last failed attempt to connect, if none has succeeded since.
+        /// The last failed attempt to connect, if none has succeeded since, nor the pool been reset.
         cause: Option<ConnectError<E>>,
         /// The pool at that moment.
         status: Box<Status>,
     },
     /// No connection could be made: the manager calls the error permanent, or the pool is set to
-    /// [fail fast](crate::ConnectPolicy::FailFast).
+    /// [fail fast](crate::ConnectPolicy::FailFast), or to
+    /// [break the circuit](crate::ConnectPolicy::CircuitBreaker) while the server is down.
     Connect(ConnectError<E>),
     /// The pool is paused, and [set](crate::PausePolicy::FailFast) to say so at once.
     Paused,
@@ -42,7 +43,8 @@ pub enum AcquireError<E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// For somebody to give a connection back: all were lent.
+    /// For somebody to give a connection back, since all were lent; for the end of a pause; or for
+    /// nothing, since the caller had no time at all.
     Wait,
     /// For an idle connection to be checked.
     Check,
@@ -171,7 +173,7 @@ impl<E> fmt::Display for AcquireError<E> {
                     Phase::Connect => "connecting",
                 };
                 write!(f, "timed out after {waited:.1?}, {stage} ({status})")?;
-                if *phase == Phase::Wait {
+                if *phase == Phase::Wait && status.in_use > 0 {
                     f.write_str(
                         "; raise max_size, or look for connections that are held too long",
                     )?;
@@ -236,7 +238,8 @@ pub enum BuildError {
         /// The `max_idle` that was asked for.
         max_idle: usize,
     },
-    /// This option was set to zero, which would make the pool useless; `None` turns it off.
+    /// This option was set to zero, which would make the pool useless. Where an option takes `None`,
+    /// that turns it off.
     Zero {
         /// The name of the option.
         option: &'static str,
@@ -265,7 +268,7 @@ impl fmt::Display for BuildError {
                 write!(f, "min_idle ({min_idle}) must not exceed max_idle ({max_idle})")
             }
             BuildError::Zero { option } => {
-                write!(f, "{option} must not be zero; use None to turn it off")
+                write!(f, "{option} must not be zero")
             }
             BuildError::LifetimeJitter => {
                 f.write_str("lifetime_jitter must be at least 0 and less than 1")

@@ -3,18 +3,48 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-/// A piece of work, and who is told of its result.
+use crate::primitives::contain;
+
+/// The result of a job, or its panic; `None` if it was never run, for want of a thread.
+pub(crate) type Outcome<T> = Option<thread::Result<T>>;
+
+/// A piece of work, and who is told what came of it, even if that is nothing.
 pub(crate) struct Job<T> {
-    pub(crate) work: Option<Box<dyn FnOnce() -> T + Send>>,
-    pub(crate) deliver: Option<Box<dyn FnOnce(thread::Result<T>) + Send>>,
+    work: Option<Box<dyn FnOnce() -> T + Send>>,
+    deliver: Option<Box<dyn FnOnce(Outcome<T>) + Send>>,
 }
 
 impl<T> Job<T> {
-    fn run(mut self) {
-        if let (Some(work), Some(deliver)) = (self.work.take(), self.deliver.take()) {
-            deliver(catch_unwind(AssertUnwindSafe(work)));
+    pub(crate) fn new(
+        work: impl FnOnce() -> T + Send + 'static,
+        deliver: impl FnOnce(Outcome<T>) + Send + 'static,
+    ) -> Self {
+        Job {
+            work: Some(Box::new(work)),
+            deliver: Some(Box::new(deliver)),
         }
     }
+
+    fn run(mut self) {
+        if let (Some(work), Some(deliver)) = (self.work.take(), self.deliver.take()) {
+            tell(deliver, Some(catch_unwind(AssertUnwindSafe(work))));
+        }
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        let work = self.work.take();
+        contain(|| drop(work));
+        if let Some(deliver) = self.deliver.take() {
+            tell(deliver, None);
+        }
+    }
+}
+
+/// Whoever is told has a waker, and what nobody wants, a destructor.
+fn tell<T>(deliver: impl FnOnce(Outcome<T>), outcome: Outcome<T>) {
+    contain(|| deliver(outcome));
 }
 
 /// A job that a runtime may run or drop. One that is dropped, because the runtime is gone, is run
@@ -33,17 +63,64 @@ impl<T: Send + 'static> Drop for Unrun<T> {
     fn drop(&mut self) {
         if let Some(job) = self.0.take() {
             let thread = thread::Builder::new().name("watertight-blocking".into());
-            // If there is no thread to be had, the job is dropped, and whoever awaits it learns.
+            // If there is no thread to be had, the job is dropped, and whoever awaits it is told.
             let _ = thread.spawn(move || job.run());
         }
     }
 }
 
 /// The result of a job, or its panic.
-pub(crate) fn pass_on<T>(result: Option<thread::Result<T>>) -> T {
-    match result {
+pub(crate) fn pass_on<T>(outcome: Outcome<T>) -> T {
+    match outcome {
         Some(Ok(value)) => value,
         Some(Err(panic)) => resume_unwind(panic),
         None => panic!("no thread could be had for a blocking call"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn job(panics: bool) -> (Job<u8>, mpsc::Receiver<Outcome<u8>>) {
+        let (report, outcome) = mpsc::channel();
+        let work = move || match panics {
+            true => resume_unwind(Box::new("as planned")),
+            false => 7,
+        };
+        let job = Job::new(work, move |result| {
+            report.send(result).expect("somebody listens")
+        });
+        (job, outcome)
+    }
+
+    #[test]
+    fn result_or_panic_is_told_once() {
+        for panics in [false, true] {
+            let (job, outcome) = job(panics);
+            Unrun(Some(job)).run();
+            let told: Vec<_> = outcome.iter().collect();
+            assert_eq!(told.len(), 1);
+            let result = told[0].as_ref().expect("it was run");
+            assert_eq!(result.as_ref().ok(), (!panics).then_some(&7));
+        }
+    }
+
+    #[test]
+    fn job_that_a_runtime_drops_is_run_all_the_same() {
+        let (job, outcome) = job(false);
+        drop(Unrun(Some(job)));
+        let told: Vec<_> = outcome.iter().collect();
+        assert!(matches!(told[..], [Some(Ok(7))]));
+    }
+
+    #[test]
+    fn loss_of_a_job_is_told() {
+        let (job, outcome) = job(false);
+        drop(job);
+        let told: Vec<_> = outcome.iter().collect();
+        assert!(matches!(told[..], [None]));
     }
 }

@@ -18,6 +18,9 @@ use crate::status::{Rejection, Status};
 /// `None` says nothing; go on with [`lend_by_the_clock`] or [`Acquire`](crate::acquire::Acquire).
 #[inline]
 pub(crate) fn lend<M: Manager>(shared: &Arc<Shared<M>>, site: Site) -> Option<PooledConnection<M>> {
+    if shared.is_crowded() {
+        return None;
+    }
     let live = shared.state.lock().lend()?;
     Some(lent(shared, live, None, site))
 }

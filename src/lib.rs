@@ -21,6 +21,7 @@
     doc = "A connection pool that does not leak, does not starve a waiter, and runs on any async \
            runtime or none. With all features on, this page has the whole introduction."
 )]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod acquire;
@@ -34,8 +35,11 @@ mod builder;
 mod clock;
 mod config;
 mod connection;
+mod contained;
 mod error;
 pub mod event;
+mod filling;
+mod here;
 mod job;
 mod keyed;
 mod late;
@@ -46,19 +50,27 @@ mod maintenance;
 mod manager;
 #[cfg(feature = "metrics")]
 mod metrics;
+// Its examples want all of these features.
 #[cfg(all(
     doc,
-    feature = "tokio",
-    feature = "bb8",
-    feature = "deadpool",
-    feature = "r2d2"
+    any(
+        not(doctest),
+        all(
+            feature = "tokio",
+            feature = "bb8",
+            feature = "deadpool",
+            feature = "r2d2"
+        )
+    )
 ))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
 pub mod migration;
 mod observer;
 mod operations;
 mod overload;
 mod pool;
 mod primitives;
+mod race;
 mod retry;
 mod returns;
 pub mod runtime;

@@ -9,13 +9,15 @@
 //! depends on its being polled. If the runtime drops it, those who wait look after what is due.
 
 use std::future::Future;
+use std::pin::pin;
 
 use async_channel::{Receiver, Sender};
-use futures_lite::future;
 
 use crate::clock::Moment;
+use crate::config::Config;
 use crate::manager::Manager;
-use crate::primitives::{Arc, Weak};
+use crate::primitives::{Arc, Weak, contain};
+use crate::race::race;
 use crate::returns::Return;
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
@@ -31,7 +33,7 @@ pub(crate) fn keep<M: Manager>(
         shared: Arc::downgrade(shared),
         incoming,
         jobs: shared
-            .setting(|config| config.return_queue)
+            .setting(Config::return_room)
             .map(async_channel::bounded),
     };
     let signals = Arc::clone(&shared.signals);
@@ -40,12 +42,13 @@ pub(crate) fn keep<M: Manager>(
             let alarm = async {
                 let nudge = signals.nudge.until(|| keeper.is_wanted_before(until));
                 match timer {
-                    Some(timer) => future::or(timer, nudge).await,
+                    Some(timer) => race(pin!(timer), pin!(nudge)).await,
                     None => nudge.await,
                 }
                 None
             };
-            if let Some((slot, returned)) = future::or(keeper.next_return(), alarm).await {
+            let next = race(pin!(keeper.next_return()), pin!(alarm)).await;
+            if let Some((slot, returned)) = next {
                 keeper.set_to_work(slot, returned);
             }
         }
@@ -72,7 +75,7 @@ struct Slot(Option<Receiver<()>>);
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(jobs) = &self.0 {
-            let _ = jobs.try_recv();
+            contain(|| jobs.try_recv());
         }
     }
 }

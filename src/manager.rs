@@ -11,9 +11,12 @@ use crate::runtime::Runtime;
 ///
 /// Only [`connect`](Manager::connect) is required. Every method is called without any lock of the
 /// pool held, and may panic: that costs the connection in question, never its place in the pool.
+/// So may its destructor, which runs wherever the last of the pool is dropped, and costs nothing.
 /// The asynchronous ones run on the pool's runtime, in tasks of their own, so a caller that gives
-/// up does not interrupt them; each is bounded by a time-out of its own. Write them as plain
-/// `async fn`:
+/// up does not interrupt them; each is bounded by a time-out of its own. Only a check may be polled
+/// once by the caller that waits for it (see
+/// [`Spawner::is_current`](crate::Spawner::is_current)), and goes on in a task if that is not all.
+/// Write them as plain `async fn`:
 ///
 /// ```
 /// use watertight::{Condition, Manager, Metrics};
@@ -52,6 +55,10 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// What the pool lends.
     type Connection: Send + 'static;
     /// Why one could not be made, or is no longer fit.
+    ///
+    /// [`AcquireError`](crate::AcquireError) is an error of the standard library's, so that `?` turns
+    /// it into yours, only if this is one. A `Box<dyn Error + Send + Sync>` is not: name a type, or wrap
+    /// the box in one.
     type Error: Send + Sync + 'static;
 
     /// Opens one connection.
@@ -71,8 +78,9 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// Asks an idle connection whether it is fit to be lent again; by default it is.
     ///
     /// Runs when one is about to be lent, as often as the [`CheckPolicy`](crate::CheckPolicy)
-    /// says, bounded by [`check_timeout`](crate::Builder::check_timeout). An error, a panic or a
-    /// time-out closes the connection, and the next one is tried within the caller's deadline.
+    /// says, and for [`keepalive`](crate::Builder::keepalive), whatever that says; bounded by [`check_timeout`](crate::Builder::check_timeout). An error, a panic or a
+    /// time-out closes the connection, and the next one is tried within the caller's deadline. It must not
+    /// block: it may be begun where the caller is polled.
     fn check(
         &self,
         connection: &mut Self::Connection,
@@ -125,7 +133,8 @@ pub trait Manager: Send + Sync + Sized + 'static {
 
     /// Tells the manager which runtime its pool runs on; by default it does not care.
     ///
-    /// Called once, by `build()`, before anything else.
+    /// Called once, by `build()`, before anything else; for the manager of a key, when that is first
+    /// asked for. A panic in it goes on to that caller.
     fn attach(&self, runtime: &Arc<dyn Runtime>) {
         let _ = runtime;
     }

@@ -1,7 +1,7 @@
 //! What a pool does as metrics, for the recorder of the crate `metrics`.
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::mem;
 
 use metrics::{Counter, Gauge, Histogram, Label, Unit};
 
@@ -11,7 +11,7 @@ use crate::event::{
 };
 use crate::loan::Loan;
 use crate::observer::Observer;
-use crate::primitives::Arc;
+use crate::primitives::{Arc, Mutex, OnceLock};
 use crate::status::{CloseReason, Rejection};
 
 const POOL_NAME: &str = "db.client.connection.pool.name";
@@ -50,9 +50,16 @@ const LEAKS: &str = "watertight.leaks";
 /// | `watertight.leaks` | counter | |
 ///
 /// Every one of them has the label `db.client.connection.pool.name`, so that pools with different
-/// names share a recorder. Connections that are being checked, recycled or closed, or that are on
+/// names share a recorder. Pools of one name have their metrics in common: what is counted adds up, the
+/// `.count` and the `.pending_requests` among that, but `.max`, `.idle.min` and `.idle.max` are those of
+/// the pool that was built or changed last. Connections that are being checked, recycled or closed, or that are on
 /// their way to a caller who has not been polled yet, count as idle. A caller that need not wait waits
 /// for zero seconds. A pool without a limit to its idle ones reports its `max_size` as `.idle.max`.
+///
+/// Nothing is gathered or sampled: each value is recorded when and where it comes about, on that thread and
+/// with no lock held. So what a scrape sees is never late, and nothing is left behind when a pool closes.
+/// For each use of a connection the clock is read twice, two times are recorded and four changes of a gauge.
+/// With Prometheus' exporter about half of the instructions of such a use are the exporter's.
 ///
 /// Install the recorder before this is made: it is looked up here. It must be one for version 0.24 of
 /// `metrics`. The metrics of a pool that was closed stay at their last values with most recorders,
@@ -93,8 +100,10 @@ struct Instruments {
     check_failures: Counter,
     rejections: Vec<(Rejection, Counter)>,
     leaks: Counter,
-    /// May be replaced by [`PoolMetrics::touch`].
-    times: RwLock<Times>,
+    times: Times,
+    /// What [`PoolMetrics::touch`] has put in their place, if it was ever called. Locked to be looked up,
+    /// never while the recorder runs.
+    renewed: OnceLock<Mutex<Times>>,
 }
 
 #[derive(Clone)]
@@ -150,7 +159,8 @@ impl PoolMetrics {
             check_failures: counter(CHECK_FAILURES),
             rejections: rejections.collect(),
             leaks: counter(LEAKS),
-            times: RwLock::new(Times::of(&pool)),
+            times: Times::of(&pool),
+            renewed: OnceLock::new(),
             pool,
         };
         PoolMetrics {
@@ -180,6 +190,7 @@ impl PoolMetrics {
             rejections,
             leaks,
             times,
+            renewed,
         } = &*self.inner;
         for gauge in [idle, used, max, idle_min, idle_max, pending] {
             gauge.increment(0.0);
@@ -192,17 +203,20 @@ impl PoolMetrics {
             counter.increment(0);
         }
         let fresh = Times::of(pool);
-        *times.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let renewed = renewed.get_or_init(|| Mutex::new(times.clone()));
+        // The old ones may be the last of their kind: dropped without the lock.
+        let _old = mem::replace(&mut *renewed.lock(), fresh);
     }
 
-    fn time(&self, record: impl FnOnce(&Times)) {
-        record(
-            &self
-                .inner
-                .times
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+    #[inline]
+    fn time(&self, which: impl FnOnce(&Times) -> &Histogram, seconds: f64) {
+        match self.inner.renewed.get() {
+            None => which(&self.inner.times).record(seconds),
+            Some(renewed) => {
+                let histogram = which(&renewed.lock()).clone();
+                histogram.record(seconds);
+            }
+        }
     }
 }
 
@@ -257,7 +271,7 @@ impl Observer for PoolMetrics {
 
     fn connected(&self, event: &Connected) {
         self.inner.idle.increment(1.0);
-        self.time(|times| times.create.record(event.took));
+        self.time(|times| &times.create, event.took.as_secs_f64());
     }
 
     fn connect_failed(&self, event: &ConnectFailed<'_>) {
@@ -285,13 +299,14 @@ impl Observer for PoolMetrics {
     fn acquired(&self, event: &Acquired) {
         self.inner.idle.decrement(1.0);
         self.inner.used.increment(1.0);
-        self.time(|times| times.wait.record(event.waited.unwrap_or_default()));
+        let seconds = event.waited.map_or(0.0, |waited| waited.as_secs_f64());
+        self.time(|times| &times.wait, seconds);
     }
 
     fn returned(&self, event: &Returned) {
         self.inner.used.decrement(1.0);
         self.inner.idle.increment(1.0);
-        self.time(|times| times.hold.record(event.held));
+        self.time(|times| &times.hold, event.held.as_secs_f64());
     }
 
     fn timed_out(&self, _: &TimedOut) {

@@ -47,7 +47,7 @@ macro_rules! observer {
 }
 
 observer! {
-    /// The pool was built, or its size was changed.
+    /// The pool was built, or a setting was changed.
     configured(event: &Configured),
     /// An attempt to connect begins.
     connecting(),
@@ -106,7 +106,9 @@ impl Audience {
 
     /// Tells everybody, and the log. A panic goes no further than to whom it belongs.
     pub(crate) fn tell(&self, tell: impl Fn(&dyn Observer)) {
-        contain(|| tell(&self.tracer));
+        if Tracer::IS_TOLD {
+            contain(|| tell(&self.tracer));
+        }
         for observer in &self.observers {
             contain(|| tell(&**observer));
         }
@@ -115,6 +117,15 @@ impl Audience {
     /// True if anybody might be told of a wait.
     pub(crate) fn listens(&self) -> bool {
         !self.observers.is_empty() || self.tracer.listens()
+    }
+}
+
+impl Drop for Audience {
+    /// Each has a destructor of its own.
+    fn drop(&mut self) {
+        for observer in self.observers.drain(..) {
+            contain(|| drop(observer));
+        }
     }
 }
 

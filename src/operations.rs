@@ -1,6 +1,7 @@
 //! What an operator does to a pool while it runs.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -8,6 +9,7 @@ use crate::error::BuildError;
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
+use crate::race::race;
 use crate::shared::reach;
 use crate::sync_pool::SyncPool;
 
@@ -28,7 +30,8 @@ macro_rules! setters {
         /// # Changing settings while the pool runs
         ///
         /// Each does what the [`Builder`](crate::Builder)'s method of that name does, and is a
-        /// [`BuildError`] for the same reasons; the pool is left as it was then.
+        /// [`BuildError`] for the same reasons; the pool is left as it was then. Only a `min_idle`
+        /// above `max_size` is none here, since that may be changed as well: it counts as `max_size`.
         impl<M: Manager> Pool<M> {
             $(
                 #[doc = changes!($option)]
@@ -47,7 +50,8 @@ macro_rules! setters {
         /// # Changing settings while the pool runs
         ///
         /// Each does what the [`Builder`](crate::Builder)'s method of that name does, and is a
-        /// [`BuildError`] for the same reasons; the pool is left as it was then.
+        /// [`BuildError`] for the same reasons; the pool is left as it was then. Only a `min_idle`
+        /// above `max_size` is none here, since that may be changed as well: it counts as `max_size`.
         impl<M: Manager> SyncPool<M> {
             $(
                 #[doc = changes!($option)]
@@ -116,8 +120,10 @@ impl<M: Manager> Pool<M> {
     /// needed: after credentials or addresses have changed, or to spread over servers anew.
     ///
     /// Idle ones are closed now, lent ones when they come back; none is taken from its holder. One
-    /// in the making is closed when it is made. See [`wait_reset`](Pool::wait_reset) to know when
-    /// the last of them is gone.
+    /// in the making is closed when it is made; if it fails instead, nobody is told but observers and
+    /// the [statistics](Pool::statistics), for that server may be the former one. Failures of before
+    /// are forgotten as well: the next attempt waits for no schedule. See
+    /// [`wait_reset`](Pool::wait_reset) to know when the last of them is gone.
     pub fn reset(&self) {
         self.reset_over(Duration::ZERO);
     }
@@ -205,7 +211,7 @@ impl<M: Manager> Pool<M> {
         let end = shared.now().after(grace).to_instant(shared.origin);
         async move {
             let over = reach(&*shared.runtime, end);
-            futures_lite::future::or(shared.drained(), over).await;
+            race(pin!(shared.drained()), pin!(over)).await;
             shared.status().size
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Overload {
     idle: bool,
     /// Until then a short wait is no sign that less work comes, for some were turned away.
     misled_until: Moment,
+    /// When a pause ended. What anybody has waited before that is none of the load's doing.
+    excused: Moment,
 }
 
 impl Overload {
@@ -69,6 +71,7 @@ impl Overload {
             turn: 0,
             idle: false,
             misled_until: Moment::START,
+            excused: Moment::START,
         }
     }
 
@@ -93,11 +96,11 @@ impl Overload {
         false
     }
 
-    /// Somebody was served, after so many returns, when the first in the queue had waited for this
-    /// long.
-    pub(crate) fn served(&mut self, waited: Duration, turn: u64, now: Moment) {
+    /// Somebody was served, after so many returns, when the first in the queue had waited since
+    /// `first`.
+    pub(crate) fn served(&mut self, first: Moment, turn: u64, now: Moment) {
         self.turn = turn;
-        self.saw(waited, now);
+        self.saw(self.waited(first, now), now);
     }
 
     /// A connection has come free while nobody waits. What follows from that, follows when somebody
@@ -149,15 +152,22 @@ impl Overload {
             return false;
         }
         self.slow = self.delay > self.rule.target;
-        self.delay = now.elapsed_since(first);
+        self.delay = self.waited(first, now);
         self.next = now.after(self.rule.interval);
         self.slow
     }
 
-    /// Waits that were none of the load's doing are forgotten.
-    pub(crate) fn forget(&mut self) {
+    /// Waits until now were none of the load's doing: they are forgotten, and what is left of them does
+    /// not count.
+    pub(crate) fn forget(&mut self, now: Moment) {
         self.delay = Duration::ZERO;
         self.slow = false;
+        self.excused = now;
+    }
+
+    /// How long somebody has been waiting who has done so since then, as far as it counts.
+    pub(crate) fn waited(&self, since: Moment, now: Moment) -> Duration {
+        now.elapsed_since(since.max(self.excused))
     }
 
     /// The timer's next time after this, on its grid.

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, Patience};
 use crate::builder::Builder;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
 use crate::event::Adopted;
+use crate::filling;
 use crate::lease::Held;
 use crate::lending;
 use crate::loan::Loan;
@@ -17,7 +18,7 @@ use crate::manager::{FromFn, Manager, Metrics};
 use crate::primitives::{Arc, Weak};
 use crate::runtime::Runtime;
 use crate::shared::{Handle, Shared};
-use crate::state::{Stage, Warmth};
+use crate::state::Stage;
 use crate::status::{CloseReason, Statistics, Status};
 use crate::sync_pool::SyncPool;
 
@@ -82,7 +83,8 @@ impl<M: Manager> Pool<M> {
     ///   outcome is pointless or not wanted; see [`ConnectPolicy`](crate::ConnectPolicy).
     /// - [`QueueFull`](AcquireError::QueueFull) and [`Paused`](AcquireError::Paused) at once, if the
     ///   pool is set to turn callers away; see [`max_waiters`](Builder::max_waiters) and
-    ///   [`PausePolicy`](crate::PausePolicy).
+    ///   [`PausePolicy`](crate::PausePolicy). [`Shed`](AcquireError::Shed) after some time, if it is
+    ///   overloaded; see [`controlled_delay`](Builder::controlled_delay).
     /// - [`Closed`](AcquireError::Closed) when the pool is closed, or begins to close.
     ///
     /// # Cancel safety
@@ -101,10 +103,7 @@ impl<M: Manager> Pool<M> {
             let shared = self.shared();
             match lending::lend(shared, site) {
                 Some(conn) => Ok(conn),
-                None => {
-                    let timeout = shared.setting(|config| config.acquire_timeout);
-                    Acquire::new(shared, timeout, site).await
-                }
+                None => Acquire::new(shared, Patience::OfThePool, site).await,
             }
         }
     }
@@ -132,7 +131,7 @@ impl<M: Manager> Pool<M> {
             let shared = self.shared();
             match lending::lend(shared, site) {
                 Some(conn) => Ok(conn),
-                None => Acquire::new(shared, Some(timeout), site).await,
+                None => Acquire::new(shared, Patience::Of(Some(timeout)), site).await,
             }
         }
     }
@@ -153,7 +152,8 @@ impl<M: Manager> Pool<M> {
         })
     }
 
-    /// Warms the pool up: resolves when `min_idle` connections are there.
+    /// Warms the pool up: resolves when `min_idle` connections are there that nobody has, those that are
+    /// being checked or recycled among them; or when no place is left for more.
     ///
     /// A pool does that by itself; call this to know that it has, and whether the server can be
     /// reached at all. With a `min_idle` of 0 it resolves at once.
@@ -168,25 +168,7 @@ impl<M: Manager> Pool<M> {
     ///
     /// This method is cancel safe: the pool fills whether or not anybody waits for it.
     pub async fn fill(&self) -> Result<(), AcquireError<M::Error>> {
-        let shared = self.shared();
-        let failed_before = shared.transition(|state, now, fx| state.begin_fill(now, fx));
-        let _filler = Filler(shared);
-        loop {
-            let warmth = shared.signals.progress.until(|| {
-                let now = shared.now();
-                match shared.state.lock().warmth(failed_before, now) {
-                    Warmth::Cold => None,
-                    warmth => Some(warmth),
-                }
-            });
-            match warmth.await {
-                Warmth::Warm => return Ok(()),
-                Warmth::Closed => return Err(AcquireError::Closed),
-                Warmth::Failed(error) => return Err(AcquireError::Connect(error)),
-                Warmth::Drive(attempt) => shared.connect_task(attempt).await,
-                Warmth::Cold => {}
-            }
-        }
+        filling::fill(self.shared()).await
     }
 
     /// Gives the pool a connection that was made elsewhere: to the first who waits, or to the
@@ -285,15 +267,6 @@ impl<M: Manager> Pool<M> {
     /// The same pool, for threads that block.
     pub fn sync(&self) -> SyncPool<M> {
         SyncPool::over(self.clone())
-    }
-}
-
-/// A call to `fill` under way.
-struct Filler<'a, M: Manager>(&'a Arc<Shared<M>>);
-
-impl<M: Manager> Drop for Filler<'_, M> {
-    fn drop(&mut self) {
-        self.0.state.lock().end_fill();
     }
 }
 

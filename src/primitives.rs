@@ -34,12 +34,58 @@ impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Runs foreign code and swallows its panic; `None` says that there was one.
 ///
 /// The panic hook has already reported it. Whoever calls this has a place in the pool to give
-/// back afterwards, which is why the panic ends here.
+/// back afterwards, which is why the panic ends here. So does that of what it panicked with, if that
+/// has a destructor that panics.
 pub(crate) fn contain<T>(foreign: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(foreign)).ok()
+    let mut panic = match catch_unwind(AssertUnwindSafe(foreign)) {
+        Ok(value) => return Some(value),
+        Err(panic) => panic,
+    };
+    for _ in 0..MOST_PANICS {
+        match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            Ok(()) => return None,
+            Err(next) => panic = next,
+        }
+    }
+    // Enough is enough.
+    std::mem::forget(panic);
+    None
+}
+
+/// So many panics that carry the next are contained one after the other; the last one's is forgotten.
+const MOST_PANICS: usize = 8;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::panic::resume_unwind;
+
+    use super::*;
+
+    struct Fragile(u8);
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            if let Some(next) = self.0.checked_sub(1) {
+                resume_unwind(Box::new(Fragile(next)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_here_whatever_it_carries() {
+        assert_eq!(contain(|| 7), Some(7));
+        for depth in 0..3 {
+            let panics = || resume_unwind(Box::new(Fragile(depth)));
+            assert_eq!(contain::<u8>(panics), None);
+        }
+    }
 }

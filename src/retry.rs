@@ -26,6 +26,8 @@ pub(crate) struct Retry<E> {
     /// this one.
     since: AttemptId,
     last_error: Option<ConnectError<E>>,
+    /// How many attempts have failed.
+    failures: u64,
     /// The server counts as down: an attempt failed while no other was under way, and none has
     /// succeeded since.
     down: bool,
@@ -40,6 +42,7 @@ impl<E> Retry<E> {
             next_attempt: Moment::START,
             since: AttemptId::FIRST,
             last_error: None,
+            failures: 0,
             down: false,
         }
     }
@@ -56,6 +59,11 @@ impl<E> Retry<E> {
     /// Why the last attempt that failed did.
     pub(crate) fn last_error(&self) -> Option<&ConnectError<E>> {
         self.last_error.as_ref()
+    }
+
+    /// How many attempts have failed so far, apart from those that had nothing to say.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures
     }
 
     /// The server counts as down, until the next success.
@@ -114,6 +122,7 @@ impl<E> Retry<E> {
         now: Moment,
         rng: &mut fastrand::Rng,
     ) -> Option<ConnectError<E>> {
+        self.failures += 1;
         if attempt >= self.since {
             let delay = self.backoff.next(self.delay, rng);
             self.delay = Some(delay);
@@ -125,6 +134,11 @@ impl<E> Retry<E> {
 
     /// An attempt succeeded; `next` will be the next to begin.
     pub(crate) fn succeeded(&mut self, next: AttemptId) {
+        self.begin_anew(next);
+    }
+
+    /// Nothing is known of the server; `next` will be the next attempt.
+    pub(crate) fn begin_anew(&mut self, next: AttemptId) {
         self.down = false;
         if self.delay.take().is_some() {
             self.since = next;

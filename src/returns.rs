@@ -4,7 +4,7 @@ use async_channel::TrySendError;
 
 use crate::lease::Held;
 use crate::manager::Manager;
-use crate::primitives::Arc;
+use crate::primitives::{Arc, contain};
 use crate::shared::Shared;
 use crate::state::{Live, Returned, Stage, Verdict};
 use crate::status::CloseReason;
@@ -29,14 +29,16 @@ impl<M: Manager> Shared<M> {
     ) {
         #[cfg(mutant = "wakes-too-early")]
         self.transition(|state, _, fx| state.wake_first(fx));
-        let landlord = self.landlord.as_ref();
-        let verdict = match verdict {
-            Verdict::Clean | Verdict::Dirty if landlord.is_some_and(|one| one.claims(self)) => {
-                Verdict::Condemned(CloseReason::Resize)
-            }
-            verdict => verdict,
-        };
-        let returned = self.transition(|state, now, fx| state.returned(live, verdict, now, fx));
+        if let (Some(landlord), Verdict::Clean | Verdict::Dirty) = (&self.landlord, verdict) {
+            landlord.claim();
+        }
+        let (returned, crowded) = self.transition(|state, now, fx| {
+            let returned = state.returned(live, verdict, now, fx);
+            (returned, state.has_waiters())
+        });
+        if !crowded {
+            self.set_crowded(false);
+        }
         let held = match returned {
             Returned::Kept => return,
             Returned::Recycle(live) => {
@@ -53,7 +55,9 @@ impl<M: Manager> Shared<M> {
     /// Hands a connection that needs work to the keeper. If the queue is full, or its reader
     /// gone, the connection is taken out of the error and closed; its place travels with it.
     fn send_back(&self, returned: Return<M>) {
-        match self.returns.try_send(returned) {
+        // To wake the keeper is foreign, and what comes after that is nothing.
+        let sent = contain(|| self.returns.try_send(returned)).unwrap_or(Ok(()));
+        match sent {
             Ok(()) => {}
             // A keeper that was revived has no queue, but it shows that tasks are run again.
             Err(TrySendError::Closed(returned)) if self.state.lock().is_kept() => {

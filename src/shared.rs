@@ -1,14 +1,16 @@
 //! What every handle, guard and task of a pool has in common.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
 use std::time::Instant;
-
-use futures_lite::future;
 
 use crate::attempts::AttemptId;
 use crate::bell::Bell;
 use crate::clock::Moment;
 use crate::config::Config;
+use crate::contained::Ends;
 use crate::event::Configured;
 use crate::lease::{Held, Lease};
 use crate::loan::Loan;
@@ -16,31 +18,36 @@ use crate::maintenance;
 use crate::manager::Manager;
 use crate::observer::{Audience, Observer, Watch};
 use crate::primitives::{Arc, Mutex, Weak, contain};
+use crate::race::race;
 use crate::returns::Return;
 use crate::runtime::{BoxFuture, Runtime};
-use crate::state::{Effects, Stage, State, Tag};
+use crate::state::{Effects, Live, Stage, State, Tag};
 use crate::status::{CloseReason, Status};
 use crate::work;
 
 /// The state, and everything that is called without its lock: manager, runtime, observer.
 ///
 /// Guards and tasks hold this. It outlives the handles (see [`Handle`]), whose end is the
-/// pool's shutdown.
+/// pool's shutdown. Whoever drops the last of it is spared the [panics](Ends) of what it has.
 pub(crate) struct Shared<M: Manager> {
     pub(crate) state: Mutex<State<M::Connection, M::Error>>,
-    pub(crate) manager: M,
+    pub(crate) manager: Arc<M>,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// When the pool was built: the origin of its [`Moment`]s.
     pub(crate) origin: Instant,
     pub(crate) audience: Audience,
     pub(crate) watch: Watch,
     pub(crate) signals: Arc<Signals>,
+    /// A guess that somebody waits, see [`is_crowded`](Shared::is_crowded).
+    crowded: AtomicBool,
     /// The way back for connections that need work; its other end belongs to the keeper.
     pub(crate) returns: async_channel::Sender<Return<M>>,
     /// The handle, for guards that are asked for their pool. Not that of a tenant: what its places
     /// are is for its landlord to say.
     pub(crate) handle: Weak<Handle<M>>,
     pub(crate) landlord: Option<Arc<dyn Landlord<M>>>,
+    /// The last of the fields, so the last to be dropped.
+    pub(crate) _ends: Ends<M>,
 }
 
 /// Whose a tenant's places are, see [`tenancy`](crate::state).
@@ -51,9 +58,10 @@ pub(crate) trait Landlord<M: Manager>: Send + Sync {
     /// Looks how the tenant stands. Called after its transitions, without its lock.
     fn look(&self, tenant: &Arc<Shared<M>>);
 
-    /// A connection of the tenant's comes back: true if it must be closed, because somebody else
-    /// has been waiting for a place for longer than those who wait here. Called without its lock.
-    fn claims(&self, tenant: &Arc<Shared<M>>) -> bool;
+    /// A connection of the tenant's is about to come back: takes a place from the tenant, if somebody
+    /// else has been waiting for one for longer than those who wait here. Whichever connection comes
+    /// back first is closed for that. Called without its lock.
+    fn claim(&self);
 }
 
 /// What can be waited for. Apart from the state, so that to wait is not to keep it alive.
@@ -96,9 +104,23 @@ pub(crate) async fn reach(runtime: &dyn Runtime, at: Option<Instant>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };
-    while now(runtime) < at {
-        runtime.sleep_until(at).await;
-    }
+    let mut timer: Option<BoxFuture<()>> = None;
+    // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+    poll_fn(|cx| {
+        if now(runtime) >= at {
+            return Poll::Ready(());
+        }
+        let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
+        ready!(sleep.as_mut().poll(cx));
+        timer = None;
+        if now(runtime) < at {
+            // Too early. Come back, rather than insist: who knows what clock that is.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 impl<M: Manager> Shared<M> {
@@ -111,9 +133,10 @@ impl<M: Manager> Shared<M> {
         landlord: Option<Arc<dyn Landlord<M>>>,
     ) -> Arc<Handle<M>> {
         manager.attach(&runtime);
+        let manager = Arc::new(manager);
         let origin = runtime.now();
         let seed = runtime.entropy();
-        let (returns, incoming) = match config.return_queue {
+        let (returns, incoming) = match config.return_room() {
             Some(capacity) => async_channel::bounded(capacity),
             // There are never more in it than there are places.
             None => async_channel::unbounded(),
@@ -125,12 +148,14 @@ impl<M: Manager> Shared<M> {
         let handle = Arc::new_cyclic(|handle| Handle {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
+                _ends: Ends::of(&manager, &runtime, &audience),
                 manager,
                 runtime,
                 origin,
                 watch: Watch::new(&audience),
                 audience,
                 signals: Arc::default(),
+                crowded: AtomicBool::new(false),
                 returns,
                 handle: match landlord {
                     None => handle.clone(),
@@ -144,6 +169,19 @@ impl<M: Manager> Shared<M> {
         shared.spawn(Box::pin(maintenance::keep(shared, Some(incoming))));
         shared.transition(|state, now, fx| state.hurry(now, fx));
         handle
+    }
+
+    /// True if somebody waits, as far as was last seen. A guess: the short ways would most likely be
+    /// tried in vain, and with the lock for nothing. The long ways are right in any case, and whoever
+    /// takes one corrects the guess.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Relaxed);
     }
 
     /// One of the settings, which may change while the pool runs.
@@ -189,9 +227,19 @@ impl<M: Manager> Shared<M> {
     }
 
     /// Does what a transition asks for. No lock is held here, so everything may be called.
-    pub(crate) fn carry_out(self: &Arc<Self>, fx: Effects<M::Connection, M::Error>) {
+    #[inline]
+    pub(crate) fn carry_out(self: &Arc<Self>, mut fx: Effects<M::Connection, M::Error>) {
+        if let Some(waker) = fx.wake.take() {
+            contain(|| waker.wake());
+        }
+        if !fx.is_no_more() || self.landlord.is_some() {
+            self.carry_out_all(fx);
+        }
+    }
+
+    fn carry_out_all(self: &Arc<Self>, fx: Effects<M::Connection, M::Error>) {
         let Effects {
-            wake,
+            wake: _,
             wake_more,
             close,
             check,
@@ -203,13 +251,11 @@ impl<M: Manager> Shared<M> {
             drained,
             garbage,
         } = fx;
-        for waker in wake.into_iter().chain(wake_more) {
+        for waker in wake_more {
             contain(|| waker.wake());
         }
         for (live, id) in check {
-            let stage = Stage::Checking(Some(id));
-            let held = Held::new(Arc::clone(self), live, stage, CloseReason::CheckFailed);
-            self.spawn(Box::pin(work::check(held)));
+            self.spawn(self.check_task(live, id));
         }
         for id in connect {
             self.spawn(self.connect_task(id));
@@ -239,6 +285,17 @@ impl<M: Manager> Shared<M> {
         if let Some(landlord) = &self.landlord {
             landlord.look(self);
         }
+    }
+
+    /// The check of a connection that the state has set aside already.
+    pub(crate) fn check_task(
+        self: &Arc<Self>,
+        live: Box<Live<M::Connection>>,
+        id: AttemptId,
+    ) -> BoxFuture<()> {
+        let stage = Stage::Checking(Some(id));
+        let held = Held::new(Arc::clone(self), live, stage, CloseReason::CheckFailed);
+        Box::pin(work::check(held))
     }
 
     /// An attempt to connect, whose place the state has set aside already.
@@ -307,7 +364,7 @@ impl<M: Manager> Shared<M> {
 
     /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
     pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
-        if self.transition(|state, _, fx| state.pause(fx)) {
+        if self.transition(|state, now, fx| state.pause(now, fx)) {
             self.tell(|observer| observer.paused());
         }
         let shared = Arc::clone(self);
@@ -333,9 +390,15 @@ impl<M: Manager> Shared<M> {
             let Some(due) = seen.await else {
                 return;
             };
-            // There is no keeper to look after what is due.
-            let due = due.to_instant(self.origin);
-            future::or(progress.until(renewed), reach(&*self.runtime, due)).await;
+            // There is no keeper to look after what is due, nor after what comes back before then and
+            // is due earlier.
+            let sooner = || {
+                let state = self.state.lock();
+                (state.is_renewed() || state.wakes_at() < due).then_some(())
+            };
+            let at = due.to_instant(self.origin);
+            let at = reach(&*self.runtime, at);
+            race(pin!(progress.until(sooner)), pin!(at)).await;
             self.transition(|state, now, fx| state.advance(now, fx));
         }
     }

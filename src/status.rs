@@ -66,10 +66,10 @@ pub struct Statistics {
     pub waits: u64,
     /// Calls whose deadline passed, by what they were waiting for.
     pub timeouts: Timeouts,
-    /// Calls that waited and were dropped by their caller before they saw an answer. One that was
-    /// never polled has not begun to wait.
+    /// Calls that waited and were dropped by their caller before there was an answer, or before they saw
+    /// the connection that was theirs. One that was never polled has not begun to wait.
     pub cancellations: u64,
-    /// Calls that were turned away although they had time left, by reason.
+    /// Calls that were turned away before their time was over, by reason.
     pub rejections: Rejections,
     /// Connections made.
     pub connects: u64,
@@ -88,7 +88,7 @@ pub struct Statistics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// While all connections were lent.
+    /// While all connections were lent, or the pool was paused; or of a caller who had no time at all.
     pub wait: u64,
     /// While an idle one was being checked.
     pub check: u64,
@@ -233,7 +233,7 @@ close_reasons! {
     ReturnQueueFull return_queue_full "return queue full",
     /// Made before a [reset](crate::Pool::reset).
     Reset reset "reset",
-    /// The pool was made smaller.
+    /// The pool was made smaller, or another key of a [`KeyedPool`](crate::KeyedPool) needed the place.
     Resize resize "resize",
     /// The pool was closing.
     Shutdown shutdown "shutdown",

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, Patience};
 use crate::builder::Builder;
 use crate::clock::Moment;
 use crate::connection::PooledConnection;
@@ -17,7 +17,8 @@ use crate::lending;
 use crate::loan::{Loan, Site};
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::pool::Pool;
-use crate::primitives::Arc;
+use crate::primitives::{Arc, contain};
+use crate::runtime::Runtime;
 use crate::shared::Shared;
 use crate::status::{Statistics, Status};
 
@@ -120,7 +121,7 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// Blocks this thread while the connection is recycled or closed.
     pub fn release(&self, conn: PooledConnection<M>) {
-        block_on(PooledConnection::release(conn));
+        block_on(self.pool.runtime(), PooledConnection::release(conn));
     }
 
     /// Warms the pool up: returns when `min_idle` connections are there; see [`Pool::fill`].
@@ -133,7 +134,7 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// Blocks this thread while it waits.
     pub fn fill(&self) -> Result<(), AcquireError<M::Error>> {
-        block_on(self.pool.fill())
+        block_on(self.pool.runtime(), self.pool.fill())
     }
 
     /// Gives the pool a connection that was made elsewhere; see [`Pool::adopt`].
@@ -167,14 +168,14 @@ impl<M: Manager> SyncPool<M> {
 
     /// Blocks until no connection is left of before the last reset; as [`Pool::wait_reset`].
     pub fn wait_reset(&self) {
-        block_on(self.pool.wait_reset());
+        block_on(self.pool.runtime(), self.pool.wait_reset());
     }
 
     /// Lends nothing more until [`resume`](SyncPool::resume), and blocks until all that is lent has
     /// come back; as [`Pool::pause`]. Not to be called by a holder, who would wait for himself:
     /// `drop(pool.as_async().pause())` pauses without waiting.
     pub fn pause(&self) {
-        block_on(self.pool.pause());
+        block_on(self.pool.runtime(), self.pool.pause());
     }
 
     /// Ends a pause; as [`Pool::resume`].
@@ -203,7 +204,7 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// Blocks this thread until the last lent connection has come back, without limit.
     pub fn close(&self) {
-        block_on(self.pool.close());
+        block_on(self.pool.runtime(), self.pool.close());
     }
 
     /// Closes the pool and waits until every connection has been closed or `grace` has passed;
@@ -215,7 +216,7 @@ impl<M: Manager> SyncPool<M> {
     pub fn close_within(&self, grace: Duration) -> usize {
         let end = self.pool.shared().now().after(grace);
         let closing = pin!(self.pool.close_within(grace));
-        let closed = park_until(closing, || {
+        let closed = park_until(self.pool.runtime(), closing, || {
             Some(end.elapsed_since(self.pool.shared().now()))
         });
         closed.unwrap_or_else(|| self.status().size)
@@ -236,6 +237,7 @@ impl<M: Manager> SyncPool<M> {
         &self.pool
     }
 
+    #[inline]
     fn wait(
         &self,
         timeout: impl FnOnce(&Shared<M>) -> Option<Duration>,
@@ -277,32 +279,34 @@ impl<M: Manager> Clone for SyncPool<M> {
 impl<M: Manager> fmt::Debug for SyncPool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SyncPool")
+            .field("name", &self.pool.name())
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
 }
 
 /// Parks this thread until the future is ready.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(runtime: &dyn Runtime, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
-        if let Some(value) = park_until(future.as_mut(), || None) {
+        if let Some(value) = park_until(runtime, future.as_mut(), || None) {
             return value;
         }
     }
 }
 
 /// Parks this thread until it has been served, or its deadline has passed.
+#[inline(never)]
 pub(crate) fn park_until_served<M: Manager>(
     shared: &Arc<Shared<M>>,
     timeout: Option<Duration>,
     site: Site,
 ) -> Result<PooledConnection<M>, AcquireError<M::Error>> {
-    let mut acquire = Acquire::new(shared, timeout, site);
+    let mut acquire = Acquire::new(shared, Patience::Of(timeout), site);
     let end = shared.now().after_any(timeout);
     let left = || (end != Moment::NEVER).then(|| end.elapsed_since(shared.now()));
     loop {
-        let served = park_until(Pin::new(&mut acquire), left);
+        let served = park_until(&*shared.runtime, Pin::new(&mut acquire), left);
         if let Some(result) = served.or_else(|| acquire.give_up_if_late()) {
             return result;
         }
@@ -312,6 +316,7 @@ pub(crate) fn park_until_served<M: Manager>(
 /// Parks this thread until the future is ready, or nothing is left of the time. It keeps that time
 /// itself: this thread may be the one that the runtime's timers would run on.
 pub(crate) fn park_until<F: Future>(
+    runtime: &dyn Runtime,
     mut future: Pin<&mut F>,
     left: impl Fn() -> Option<Duration>,
 ) -> Option<F::Output> {
@@ -329,6 +334,8 @@ pub(crate) fn park_until<F: Future>(
             Poll::Ready(value) => return Some(value),
             Poll::Pending => {}
         }
+        // What is waited for may be a task that this thread has just spawned or woken.
+        contain(|| runtime.about_to_block());
         match left() {
             None => parker.park(),
             Some(Duration::ZERO) => return None,

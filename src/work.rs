@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::error::ConnectError;
 use crate::event::{Checked, ConnectFailed, Connected, Recycled};
+use crate::here::leave_the_caller;
 use crate::lease::{Held, Lease};
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
@@ -75,12 +76,14 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
         shared.manager.check(&mut live.connection, &metrics).await
     });
     let passed = matches!(checked.await, Ok(Ok(())));
-    let checked = Checked {
-        connection,
-        took: shared.now().elapsed_since(begun),
-        passed,
-    };
-    shared.tell(|observer| observer.checked(&checked));
+    if shared.audience.listens() {
+        let checked = Checked {
+            connection,
+            took: shared.now().elapsed_since(begun),
+            passed,
+        };
+        shared.tell(|observer| observer.checked(&checked));
+    }
     pass(shared, held, passed, CloseReason::CheckFailed).await;
 }
 
@@ -91,7 +94,7 @@ pub(crate) async fn take_care<M: Manager>(returned: Return<M>) {
         Stage::Recycling => recycle(held).await,
         _ => close(held).await,
     }
-    drop(over);
+    contain(|| drop(over));
 }
 
 async fn recycle<M: Manager>(mut held: Held<M>) {
@@ -151,6 +154,8 @@ pub(crate) async fn close<M: Manager>(mut held: Held<M>) {
     let Some(shared) = held.lease.shared().cloned() else {
         return;
     };
+    // A destructor may block, and he who waits may have been served by another.
+    leave_the_caller().await;
     if let Some(live) = held.live.take() {
         let limit = shared.setting(|config| config.close_timeout);
         // However it ends, the connection is gone with the future that owned it.
@@ -199,16 +204,17 @@ pub(crate) async fn bounded<T>(
             },
         };
         let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
-        match sleep.as_mut().poll(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) if runtime.now() >= at => Poll::Ready(Err(Stopped::TimedOut)),
-            Poll::Ready(()) => {
-                // Too early. Come back, rather than insist: who knows what clock that is.
-                timer = None;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+        let rings = sleep.as_mut().poll(cx).is_ready();
+        // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+        if runtime.now() >= at {
+            return Poll::Ready(Err(Stopped::TimedOut));
         }
+        if rings {
+            // Too early. Come back, rather than insist: who knows what clock that is.
+            timer = None;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     })
     .await;
     drop(work);

@@ -1,6 +1,10 @@
 //! Which endpoint has how much to do, whose turn it is, and who is down.
 
+use std::time::Duration;
+
 use super::EndpointStatus;
+use super::time::Time;
+use crate::attempts::usual_after;
 use crate::clock::Moment;
 use crate::primitives::{Arc, Mutex};
 
@@ -47,6 +51,8 @@ struct Account {
     proven: u64,
     /// When it is to be tried again; `None` while it is up.
     recheck_at: Option<Moment>,
+    /// How long attempts that succeed take, not to be optimistic; zero if nothing is known yet.
+    usual: Duration,
 }
 
 impl Account {
@@ -63,6 +69,7 @@ impl Books {
             turn: 0,
             proven: 0,
             recheck_at: None,
+            usual: Duration::ZERO,
         };
         Books {
             accounts: Mutex::new(Accounts {
@@ -84,14 +91,16 @@ impl Books {
     }
 
     /// Takes the best of `untried` out of it, and begins an attempt there. One that was down is
-    /// passed over by others from now until `recheck_at`, or until this attempt succeeds.
-    pub(super) fn begin(
+    /// passed over by others for `recheck_after` from now, or until this attempt succeeds.
+    pub(super) fn begin<'a>(
         self: &Arc<Self>,
         untried: &mut Vec<usize>,
         policy: BalancePolicy,
-        now: Moment,
-        recheck_at: Moment,
-    ) -> Option<Attempt> {
+        time: &'a Time,
+        recheck_after: Duration,
+    ) -> Option<Attempt<'a>> {
+        let now = time.moment();
+        let recheck_at = now.after(recheck_after);
         let mut accounts = self.accounts.lock();
         let merit = |place: usize| {
             let account = &accounts.endpoints[untried[place]];
@@ -115,7 +124,10 @@ impl Books {
             load: Some(Load { books, endpoint }),
             endpoint,
             turn,
+            begun: now,
             recheck_at,
+            has_failed: false,
+            time,
         })
     }
 
@@ -124,19 +136,21 @@ impl Books {
     }
 }
 
-/// An attempt to connect to an endpoint. One that is dropped, because the pool broke it off, has
-/// failed.
-#[derive(Debug)]
-pub(super) struct Attempt {
+/// An attempt to connect to an endpoint. One that is dropped, because somebody broke it off, has
+/// failed if others were quicker; if it had no time to succeed, it says nothing.
+pub(super) struct Attempt<'a> {
     /// `None` once it has come to its end.
     load: Option<Load>,
     endpoint: usize,
     turn: u64,
+    begun: Moment,
     /// When to try again if nobody says how this one ended.
     recheck_at: Moment,
+    has_failed: bool,
+    time: &'a Time,
 }
 
-impl Attempt {
+impl Attempt<'_> {
     pub(super) fn endpoint(&self) -> usize {
         self.endpoint
     }
@@ -146,9 +160,11 @@ impl Attempt {
         let Some(load) = self.load.take() else {
             unreachable!("whoever ends an attempt consumes it")
         };
+        let took = self.took();
         load.books.with(self.endpoint, |account| {
             account.proven = account.proven.max(self.turn);
             account.recheck_at = None;
+            account.usual = usual_after(account.usual, took);
         });
         load
     }
@@ -156,17 +172,24 @@ impl Attempt {
     /// It failed; the endpoint is to be tried again at `recheck_at`.
     pub(super) fn failed(mut self, recheck_at: Moment) {
         self.recheck_at = recheck_at;
+        self.has_failed = true;
+    }
+
+    fn took(&self) -> Duration {
+        self.time.moment().elapsed_since(self.begun)
     }
 }
 
-impl Drop for Attempt {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Some(load) = self.load.take() else {
             return;
         };
+        let took = self.took();
         load.books.with(self.endpoint, |account| {
+            let had_its_time = self.has_failed || took >= account.usual;
             // One that hung while the endpoint came back has nothing to say about it.
-            if account.proven < self.turn {
+            if had_its_time && account.proven < self.turn {
                 account.recheck_at = Some(self.recheck_at);
             }
         });

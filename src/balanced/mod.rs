@@ -214,10 +214,9 @@ impl<M: Manager> Balanced<M> {
     }
 
     /// Takes the best of the endpoints that a call has not tried yet.
-    fn begin(&self, untried: &mut Vec<usize>) -> Option<Attempt> {
-        let now = self.time.moment();
-        let recheck_at = now.after(self.recheck_after);
-        self.books.begin(untried, self.policy, now, recheck_at)
+    fn begin(&self, untried: &mut Vec<usize>) -> Option<Attempt<'_>> {
+        let (policy, recheck_after) = (self.policy, self.recheck_after);
+        self.books.begin(untried, policy, &self.time, recheck_after)
     }
 
     /// How long the next attempt may take if so many, with that one, are yet to be made.

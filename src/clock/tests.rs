@@ -181,6 +181,9 @@ fn another_tick_is_heeded_at_once_and_the_same_changes_nothing() {
     clock.set_tick(Tick::Every(TICK / 2));
     assert!(!clock.spend());
     assert_eq!(clock.latest(), at(60));
+    // The keeper sleeps for as long as it meant to: there is credit once it has been asked anew.
+    let asked = readings(&mut clock, 11, 8);
+    assert_eq!(asked.iter().position(|&asks| asks), Some(7));
     clock.set_tick(Tick::Exact);
     assert_eq!(clock.keep(at(11)), Moment::NEVER);
     clock.set_tick(Tick::Every(TICK));

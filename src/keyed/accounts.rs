@@ -1,17 +1,25 @@
 //! The places of a keyed pool in numbers: who holds how many, who waits for one, in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::state::Standing;
 
 /// The number of a tenant: no other of the same pool ever has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TenantId(pub(super) u64);
 
 /// A position in the queue of the hungry: since when one has been hungry, and a number that rises
 /// for those who have been so since the same moment.
 type Position = (Instant, u64);
+
+/// One in the queue.
+#[derive(Clone, Copy, Debug)]
+struct Hungry {
+    id: TenantId,
+    /// Places that it would use at once.
+    wanted: usize,
+}
 
 /// What is written down of all tenants together.
 #[derive(Debug)]
@@ -25,9 +33,9 @@ pub(super) struct Accounts {
     /// A tenant has been hungry since its first waiter came, or since it was last granted a place,
     /// whichever is later: so it gets one place at a time, and what its waiters get by themselves
     /// takes it back in the queue.
-    queue: BTreeMap<Position, TenantId>,
+    queue: BTreeMap<Position, Hungry>,
     /// Those in the queue that hold no place at all.
-    starving: BTreeMap<Position, TenantId>,
+    starving: BTreeSet<Position>,
     positions: u64,
 }
 
@@ -50,7 +58,7 @@ impl Accounts {
             owed: 0,
             wanted: 0,
             queue: BTreeMap::new(),
-            starving: BTreeMap::new(),
+            starving: BTreeSet::new(),
             positions: 0,
         }
     }
@@ -63,7 +71,7 @@ impl Accounts {
 
     /// The next to be granted a place, if there is one.
     pub(super) fn next_to_serve(&self) -> Option<TenantId> {
-        let first = self.queue.values().next().copied();
+        let first = self.queue.values().next().map(|first| first.id);
         first.filter(|_| self.free > 0)
     }
 
@@ -82,10 +90,15 @@ impl Accounts {
         self.wanted - account.wanted
     }
 
-    /// True if somebody who holds nothing has been hungry since before `since`.
+    /// True if somebody who holds nothing has been hungry since before `since`, and what is owed
+    /// already is not enough for all who have.
     pub(super) fn outrank(&self, since: Instant) -> bool {
-        let first = self.starving.keys().next();
+        let first = self.starving.first();
+        let mut before = self.queue.range(..(since, 0));
         first.is_some_and(|(hungry_since, _)| *hungry_since < since)
+            && before
+                .try_fold(self.owed, |left, (_, one)| left.checked_sub(one.wanted))
+                .is_none()
     }
 
     /// Writes down how a tenant stands, which may hold `most` places, and for which somebody has
@@ -140,9 +153,10 @@ impl Accounts {
             }
         };
         account.position = Some(position);
-        self.queue.insert(position, id);
+        let wanted = account.wanted;
+        self.queue.insert(position, Hungry { id, wanted });
         match account.held {
-            0 => self.starving.insert(position, id),
+            0 => self.starving.insert(position),
             _ => self.starving.remove(&position),
         };
     }

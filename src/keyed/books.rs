@@ -1,6 +1,6 @@
 //! What the landlord knows of its tenants, and what it does about that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -15,8 +15,9 @@ use crate::state::{Effects, Standing, State};
 pub(super) struct Books<K, M: Manager> {
     pub(super) closed: bool,
     pub(super) names: HashMap<Arc<K>, TenantId>,
-    /// Those that were removed are no longer named, but count until their last place is free.
-    pub(super) tenants: HashMap<TenantId, Tenant<K, M>>,
+    /// Those that were removed are no longer named, but count until their last place is free. In the
+    /// order in which they were made, which is that of everything that is done to all.
+    pub(super) tenants: BTreeMap<TenantId, Tenant<K, M>>,
     pub(super) next_id: u64,
     pub(super) accounts: Accounts,
     /// Somebody is hungry, and nothing was idle when that was last looked into: what becomes idle
@@ -40,7 +41,7 @@ impl<K, M: Manager> Books<K, M> {
         Books {
             closed: false,
             names: HashMap::new(),
-            tenants: HashMap::new(),
+            tenants: BTreeMap::new(),
             next_id: 0,
             accounts: Accounts::new(max_total),
             searched: false,
@@ -117,10 +118,8 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         if self.names.get(&tenant.key) == Some(&id) {
             self.names.remove(&tenant.key);
         }
-        // The key and the manager have destructors.
         todo.garbage.push(tenant);
         shrink(&mut self.names);
-        shrink(&mut self.tenants);
     }
 
     /// Brings the hungry and the places together, now that one tenant has been looked at.
@@ -130,10 +129,12 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         }
         let mut found = true;
         while found && self.accounts.are_short() {
-            found = match self.idle_longest(looked_at, at) {
-                Some(id) => self.close_idle(id, at, todo),
-                None => false,
-            };
+            let idle = self.idle_longest(looked_at, at);
+            found = idle.is_some();
+            if let Some(id) = idle {
+                // If it has just been lent, another may be idle, here or elsewhere.
+                self.close_idle(id, at, todo);
+            }
         }
         self.searched = !found;
         if self.accounts.are_short() {
@@ -173,15 +174,12 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         idle.min().map(|(_, id)| id)
     }
 
-    fn close_idle(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) -> bool {
+    fn close_idle(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
         let mut fx = Effects::new();
         self.change(id, at, |state, now| state.give_up_idle(now, &mut fx));
-        let Some(tenant) = self.tenants.get(&id) else {
-            return false;
-        };
-        let found = !fx.close.is_empty();
-        todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
-        found
+        if let Some(tenant) = self.tenants.get(&id) {
+            todo.effects.push((Arc::clone(&tenant.handle.shared), fx));
+        }
     }
 
     /// Claims a place that is about to come free, for somebody who has waited longer than those
@@ -214,6 +212,13 @@ fn shrink<Id: Eq + Hash, T>(map: &mut HashMap<Id, T>) {
 }
 
 impl<K, M: Manager> Tenant<K, M> {
+    /// The key and the manager have destructors, each of its own.
+    pub(super) fn let_go(self) {
+        let Tenant { key, handle, .. } = self;
+        contain(|| drop(key));
+        contain(|| drop(handle));
+    }
+
     pub(super) fn moment(&self, at: Instant) -> Moment {
         Moment::since(self.handle.shared.origin, at)
     }
@@ -253,9 +258,7 @@ impl<K, M: Manager> Todo<K, M> {
         for (tenant, fx) in self.effects {
             tenant.carry_out(fx);
         }
-        for tenant in self.garbage {
-            contain(|| drop(tenant));
-        }
+        self.garbage.into_iter().for_each(Tenant::let_go);
     }
 }
 

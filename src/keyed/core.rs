@@ -18,7 +18,8 @@
 //! 4. If nothing is idle, those who wait for a busy tenant might be served for ever by what comes
 //!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
 //!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
-//!    longer than the tenant's first waiter has been waiting.
+//!    longer than the tenant's first waiter has been waiting; but no more of them than are wanted
+//!    by those who have been hungry for longer.
 //! 5. A tenant that nobody uses and that has no connection is forgotten.
 //!
 //! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything
@@ -31,12 +32,13 @@ use super::accounts::{Account, TenantId};
 use super::books::{Books, Tenant, Todo};
 use crate::config::Config;
 use crate::connection::PooledConnection;
+use crate::contained::Contained;
 use crate::event::Configured;
 use crate::lending::lent;
 use crate::loan::Site;
 use crate::manager::Manager;
 use crate::observer::Audience;
-use crate::primitives::{Arc, AtomicUsize, Mutex, Ordering, Weak};
+use crate::primitives::{Arc, AtomicUsize, Mutex, Ordering, Weak, contain};
 use crate::runtime::Runtime;
 use crate::shared::{Handle, Landlord, Shared, now};
 use crate::status::Status;
@@ -50,12 +52,12 @@ pub(super) struct Core<K, M: Manager> {
     /// what is idle. Whoever makes a connection idle reads it afterwards, so one of the two sees
     /// the other. And whoever ends what is owed reads it after it was made to be so.
     pending: AtomicUsize,
-    factory: Factory<K, M>,
+    factory: Contained<Factory<K, M>>,
     /// The settings of each key's pool. Its `max_size` is the most that a key may have.
     pub(super) config: Config,
     pub(super) max_total: usize,
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) audience: Audience,
+    pub(super) runtime: Contained<Arc<dyn Runtime>>,
+    pub(super) audience: Contained<Audience>,
 }
 
 /// How a call for a connection begins.
@@ -83,11 +85,11 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         Core {
             books: Mutex::new(Books::new(max_total, &config)),
             pending: AtomicUsize::new(0),
-            factory,
+            factory: Contained::new(factory),
             config,
             max_total,
-            runtime,
-            audience,
+            runtime: Contained::new(runtime),
+            audience: Contained::new(audience),
         }
     }
 
@@ -133,7 +135,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
     {
         // All of this is foreign code, so without the lock. If somebody else founds one at the same
         // time, the later one is dropped.
-        let manager = (self.factory)(key);
+        let manager = (*self.factory)(key);
         let key = Arc::new(key.clone());
         let id = {
             let mut books = self.books.lock();
@@ -148,7 +150,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             manager,
             self.config,
             Arc::clone(&self.runtime),
-            self.audience.clone(),
+            Audience::clone(&self.audience),
             Some(Arc::new(landlord)),
         );
         let tenant = Tenant {
@@ -187,7 +189,9 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
                 None => Entered::Closed,
             }
         };
-        drop(surplus);
+        if let Some(surplus) = surplus {
+            surplus.let_go();
+        }
         entered
     }
 
@@ -208,7 +212,13 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
     }
 
     pub(super) fn keys(&self) -> Vec<Arc<K>> {
-        self.books.lock().names.keys().cloned().collect()
+        let mut named: Vec<_> = {
+            let books = self.books.lock();
+            let names = books.names.iter();
+            names.map(|(key, id)| (*id, Arc::clone(key))).collect()
+        };
+        named.sort_unstable_by_key(|(id, _)| *id);
+        named.into_iter().map(|(_, key)| key).collect()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -217,7 +227,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
 
     /// How each tenant is, while no place can move from one to another.
     pub(super) fn statuses(&self) -> Vec<Status> {
-        let at = now(&*self.runtime);
+        let at = now(&**self.runtime);
         let books = self.books.lock();
         let tenants = books.tenants.values();
         tenants
@@ -239,9 +249,10 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
                 (name, tenant.map(|one| Arc::clone(&one.handle)))
             })
         };
-        let Some((_name, handle)) = removed else {
+        let Some((name, handle)) = removed else {
             return false;
         };
+        contain(|| drop(name));
         if let Some(handle) = handle {
             // It may be that nothing was there to be closed; then it is forgotten here.
             handle.shared.begin_close();
@@ -286,7 +297,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
 
     /// Looks how the tenant stands, and does what follows from that.
     fn settle(&self, id: TenantId) {
-        let at = now(&*self.runtime);
+        let at = now(&**self.runtime);
         let mut todo = Todo::new();
         {
             let mut books = self.books.lock();
@@ -299,12 +310,12 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         todo.carry_out();
     }
 
-    /// Claims a place of which the connection is about to come back. True if it must be closed.
-    fn claim(&self, id: TenantId) -> bool {
-        let at = now(&*self.runtime);
+    /// Claims a place of which the connection is about to come back, if it is somebody else's turn.
+    fn claim(&self, id: TenantId) {
+        let at = now(&**self.runtime);
         let mut books = self.books.lock();
         let Some(tenant) = books.tenants.get(&id) else {
-            return false;
+            return;
         };
         let claimed = books.accounts.are_short() && {
             let standing = tenant.standing(at);
@@ -314,12 +325,23 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             books.change(id, at, |state, _| state.give_up_next());
             self.note_pending(&books);
         }
-        claimed
     }
 
     fn note_pending(&self, books: &Books<K, M>) {
         let pending = books.accounts.pending();
         self.pending.store(pending, Ordering::SeqCst);
+    }
+}
+
+impl<K, M: Manager> Drop for Core<K, M> {
+    /// The keys have destructors, as everything in a tenant has.
+    fn drop(&mut self) {
+        let books = self.books.get_mut();
+        for (name, _) in books.names.drain() {
+            contain(|| drop(name));
+        }
+        let tenants = std::mem::take(&mut books.tenants);
+        tenants.into_values().for_each(Tenant::let_go);
     }
 }
 
@@ -345,12 +367,18 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M>
         if pending > 0 || !standing.is_settled() {
             core.settle(self.id);
         }
+        // The last handle may have gone meanwhile, and managers have destructors.
+        contain(|| drop(core));
     }
 
-    fn claims(&self, _: &Arc<Shared<M>>) -> bool {
-        let core = self.core.upgrade();
-        let core = core.filter(|core| core.pending.load(Ordering::SeqCst) > 0);
-        core.is_some_and(|core| core.claim(self.id))
+    fn claim(&self) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        if core.pending.load(Ordering::SeqCst) > 0 {
+            core.claim(self.id);
+        }
+        contain(|| drop(core));
     }
 }
 

@@ -10,17 +10,20 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::panic::Location;
+use std::pin::pin;
 use std::time::Duration;
 
 use self::core::{Core, Entered};
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, Patience};
 use crate::connection::PooledConnection;
+use crate::contained::Contained;
 use crate::error::AcquireError;
 use crate::lending::lend_by_the_clock;
 use crate::loan::{Loan, Site};
 use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
+use crate::race::race;
 use crate::runtime::Runtime;
 use crate::shared::{Shared, now, reach};
 use crate::status::{Statistics, Status};
@@ -203,7 +206,7 @@ where
             Entered::Queue(user) => user,
         };
         // Dropped before the user that it borrows: out of the queue first, then out of the door.
-        let acquired = Acquire::new(user.shared(), timeout, site).await;
+        let acquired = Acquire::new(user.shared(), Patience::Of(timeout), site).await;
         acquired.map_err(|error| self.with_limit_of_key(error))
     }
 
@@ -236,7 +239,7 @@ where
         self.core().remove(key)
     }
 
-    /// The keys that have a pool, in no particular order.
+    /// The keys that have a pool, in the order in which the making of it began.
     pub fn keys(&self) -> Vec<K> {
         let keys = self.core().keys();
         keys.iter().map(|key| K::clone(key)).collect()
@@ -319,11 +322,10 @@ where
     #[must_use = "the pools close all the same; await this to know that they have"]
     pub fn close_within(&self, grace: Duration) -> impl Future<Output = usize> + Send + use<K, M> {
         let pools = self.core().begin_close();
-        let runtime = Arc::clone(self.runtime());
-        let end = now(&*runtime).checked_add(grace);
+        let runtime = Contained::new(Arc::clone(self.runtime()));
+        let end = now(&**runtime).checked_add(grace);
         async move {
-            let over = reach(&*runtime, end);
-            futures_lite::future::or(drained(&pools), over).await;
+            race(pin!(drained(&pools)), pin!(reach(&**runtime, end))).await;
             pools.iter().map(|pool| pool.state.lock().size()).sum()
         }
     }

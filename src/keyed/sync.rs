@@ -153,7 +153,7 @@ where
         self.pool.remove(key)
     }
 
-    /// The keys that have a pool, in no particular order.
+    /// The keys that have a pool, in the order in which the making of it began.
     pub fn keys(&self) -> Vec<K> {
         self.pool.keys()
     }
@@ -179,7 +179,7 @@ where
     ///
     /// Blocks this thread until the last lent connection has come back, without limit.
     pub fn close(&self) {
-        block_on(self.pool.close());
+        block_on(self.pool.runtime(), self.pool.close());
     }
 
     /// Closes the pools of all keys and waits until every connection has been closed or `grace`
@@ -193,7 +193,7 @@ where
         let begun = now(&**runtime);
         let end = Moment::START.after(grace);
         let closing = pin!(self.pool.close_within(grace));
-        let closed = park_until(closing, || {
+        let closed = park_until(self.pool.runtime(), closing, || {
             Some(end.elapsed_since(Moment::since(begun, now(&**runtime))))
         });
         closed.unwrap_or_else(|| self.total_status().size)

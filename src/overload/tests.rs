@@ -20,7 +20,7 @@ fn overload() -> Overload {
 fn after_a_wait_of(wait: u64) -> Overload {
     let mut overload = overload();
     assert!(!overload.comes_free(at(100)));
-    overload.served(ms(wait), 0, at(150));
+    overload.served(at(150 - wait), 0, at(150));
     overload
 }
 
@@ -43,7 +43,7 @@ fn patience_is_twice_the_target() {
 fn a_pool_is_slow_if_the_shortest_wait_of_the_interval_before_was_above_the_target() {
     for (wait, slow) in [(9, false), (10, false), (11, true)] {
         let mut overload = after_a_wait_of(wait);
-        overload.served(ms(50), 0, at(150));
+        overload.served(at(100), 0, at(150));
         assert!(!overload.comes_free(at(199)), "the interval is not over");
         assert!(!overload.is_slow());
         assert!(!overload.comes_free(at(200)), "whoever is first is served");
@@ -57,7 +57,7 @@ fn a_pool_is_slow_if_the_shortest_wait_of_the_interval_before_was_above_the_targ
 fn each_interval_has_a_wait_of_its_own() {
     let mut overload = after_a_wait_of(5);
     assert!(!overload.comes_free(at(250)));
-    overload.served(ms(11), 0, at(150));
+    overload.served(at(139), 0, at(150));
     assert!(!overload.comes_free(at(349)) && !overload.is_slow());
     assert!(!overload.comes_free(at(350)) && overload.is_slow());
 }
@@ -75,7 +75,7 @@ fn what_comes_free_while_nobody_waits_ends_it() {
 fn a_return_that_nobody_waited_for_ends_it_for_those_who_join_later() {
     for (turn, slow) in [(7, true), (8, false)] {
         let mut overload = after_a_wait_of(50);
-        overload.served(ms(50), 7, at(150));
+        overload.served(at(100), 7, at(150));
         overload.joined(at(150), turn);
         overload.comes_free(at(200));
         assert_eq!(overload.is_slow(), slow);
@@ -86,11 +86,46 @@ fn a_return_that_nobody_waited_for_ends_it_for_those_who_join_later() {
 fn what_was_none_of_the_loads_doing_is_forgotten() {
     let mut overload = after_a_wait_of(50);
     overload.comes_free(at(200));
-    overload.served(ms(50), 0, at(150));
-    overload.forget();
+    overload.served(at(100), 0, at(150));
+    overload.forget(at(150));
     assert!(!overload.is_slow() && !overload.comes_free(at(201)));
     overload.comes_free(at(300));
     assert!(!overload.is_slow());
+}
+
+#[test]
+fn nor_does_it_count_later() {
+    let patient = || {
+        let mut overload = Overload::new(ControlledDelay {
+            target: ms(50),
+            interval: ms(10),
+        });
+        overload.forget(at(100));
+        overload
+    };
+    assert_eq!(patient().waited(at(0), at(115)), ms(15));
+    assert_eq!(patient().waited(at(110), at(115)), ms(5));
+    let mut served = patient();
+    served.comes_free(at(110));
+    served.served(at(0), 0, at(115));
+    served.comes_free(at(125));
+    assert!(!served.is_slow());
+    let mut stuck = patient();
+    for now in [110, 120, 130] {
+        assert!(!stuck.ticks(at(0), at(now)));
+    }
+    assert!(stuck.ticks(at(0), at(170)) || stuck.ticks(at(0), at(180)));
+}
+
+#[test]
+fn for_a_quarter_of_an_interval_after_somebody_was_turned_away_a_short_wait_is_no_sign() {
+    for (now, slow) in [(159, true), (174, true), (175, false), (199, false)] {
+        let mut overload = after_a_wait_of(50);
+        overload.turned_away(at(150));
+        overload.served(at(now - 1), 0, at(now));
+        overload.comes_free(at(200));
+        assert_eq!(overload.is_slow(), slow, "{now}");
+    }
 }
 
 #[test]
@@ -130,7 +165,7 @@ fn the_timer_leaves_alone_those_who_have_come_since() {
 fn the_timer_does_not_end_an_interval_before_its_time() {
     let mut overload = overload();
     overload.comes_free(at(130));
-    overload.served(ms(50), 0, at(150));
+    overload.served(at(100), 0, at(150));
     assert!(!overload.ticks(at(0), at(200)), "it ends at 230 ms");
     assert!(!overload.is_slow());
     assert!(overload.ticks(at(0), at(300)));
@@ -160,7 +195,7 @@ fn connection_that_becomes_idle_ends_the_overload() {
         });
         overload.joined(at(900), 1);
         overload.comes_free(at(1000));
-        overload.served(ms(100), 2, at(1000));
+        overload.served(at(900), 2, at(1000));
         if idle {
             overload.is_idle();
         }

@@ -79,6 +79,15 @@ pub trait Spawner: Send + Sync + 'static {
     /// The pool calls it from any thread, and never with a lock held.
     fn spawn(&self, task: BoxFuture<()>);
 
+    /// True if this is called where the tasks of this runtime run, or where at least all works that
+    /// they may need, its timers and its I/O.
+    ///
+    /// A check that a caller has to wait for is begun by that caller then, and becomes a task only if
+    /// it is not over at once. By default it is false, and every check is a task. It must not panic.
+    fn is_current(&self) -> bool {
+        false
+    }
+
     /// What the task is called that this is called from, if it is one of this runtime's and has a
     /// name or a number: for reports of [leaks](crate::Builder::leak_threshold), and only called if
     /// those are looked for. `None` by default.
@@ -96,6 +105,12 @@ pub trait Spawner: Send + Sync + 'static {
             .name("watertight-blocking".into())
             .spawn(work);
     }
+
+    /// This thread is about to block until somebody else has got on with tasks: a caller of a
+    /// [`SyncPool`](crate::SyncPool) waits. A runtime that keeps some for the thread that spawned or
+    /// woke them is to let others have them, if the thread is one of its own. By default it keeps
+    /// none. It must not panic.
+    fn about_to_block(&self) {}
 
     /// A number to seed a pool's own chance with: the jitter of lifetimes and of back-off. By
     /// default it is a random one; a runtime for tests makes it the same each time.
@@ -127,8 +142,16 @@ impl<T: Spawner + ?Sized> Spawner for Arc<T> {
         (**self).spawn(task);
     }
 
+    fn is_current(&self) -> bool {
+        (**self).is_current()
+    }
+
     fn current_task(&self) -> Option<String> {
         (**self).current_task()
+    }
+
+    fn about_to_block(&self) {
+        (**self).about_to_block();
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {

@@ -25,6 +25,11 @@ impl Spawner for SmolRuntime {
         ::smol::spawn(task).detach();
     }
 
+    /// Always: its reactor serves every thread.
+    fn is_current(&self) -> bool {
+        true
+    }
+
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         ::smol::unblock(work).detach();
     }

@@ -22,7 +22,11 @@ pub(crate) enum Lend<C> {
 #[derive(Debug)]
 pub(crate) enum Join<C, E> {
     Served(Box<Live<C>>),
-    Queued(usize),
+    Queued {
+        key: usize,
+        /// Something is under way, or about to be, that may serve it, or that it may have to see to.
+        busy: bool,
+    },
     Rejected(Refusal<E>),
     Closed,
 }

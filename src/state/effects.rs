@@ -72,6 +72,27 @@ impl<C, E> Effects<C, E> {
         }
     }
 
+    /// True if nothing is to be done, but perhaps to wake the first.
+    #[inline]
+    pub(crate) fn is_no_more(&self) -> bool {
+        let Effects {
+            wake: _,
+            wake_more,
+            close,
+            check,
+            connect,
+            leaked,
+            nudge,
+            revive,
+            progress,
+            drained,
+            garbage,
+        } = self;
+        let flags = *nudge || *revive || *progress || *drained;
+        let tasks = !(close.is_empty() && check.is_empty() && connect.is_empty());
+        !(flags || tasks) && wake_more.is_empty() && leaked.is_empty() && garbage.is_none()
+    }
+
     pub(super) fn wake(&mut self, waker: Option<Waker>) {
         match waker {
             Some(waker) if self.wake.is_none() => self.wake = Some(waker),

@@ -8,38 +8,13 @@ use super::{
 };
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
-use crate::config::{IdleOrder, PausePolicy};
+use crate::config::PausePolicy;
 use crate::error::Phase;
 use crate::status::{CloseReason, Rejection};
 
 impl<C, E> State<C, E> {
-    /// Lends the next idle connection, if nothing stands in the way as far as coarse time can
-    /// tell: the hot path. `None` says nothing; ask [`lend_at`](State::lend_at).
     #[inline]
-    pub(crate) fn lend(&mut self) -> Option<Box<Live<C>>> {
-        if self.barred || !self.waiters.is_empty() || !self.clock.spend() {
-            return None;
-        }
-        let next = match self.config.idle_order {
-            IdleOrder::Lifo => self.idle.back()?,
-            IdleOrder::Fifo => self.idle.front()?,
-        };
-        let plenty = self.config.min_idle == 0
-            || self.idle.len() > self.config.min_idle
-            || self.size() >= self.config.max_size;
-        if !plenty || !self.is_surely_fit(next) {
-            return None;
-        }
-        let mut live = match self.config.idle_order {
-            IdleOrder::Lifo => self.idle.pop_back()?,
-            IdleOrder::Fifo => self.idle.pop_front()?,
-        };
-        self.count_loan(&mut live);
-        Some(live)
-    }
-
-    #[inline]
-    fn count_loan(&mut self, live: &mut Live<C>) {
+    pub(super) fn count_loan(&mut self, live: &mut Live<C>) {
         live.uses += 1;
         self.stages.lent += 1;
         self.statistics.acquires += 1;
@@ -92,28 +67,6 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Takes a clean connection back, if nothing stands in the way as far as coarse time can
-    /// tell: the hot path. Otherwise it comes back, and [`returned`](State::returned) decides.
-    #[inline]
-    pub(crate) fn put_back(&mut self, mut live: Box<Live<C>>) -> Result<(), Box<Live<C>>> {
-        let plain = self.waiters.is_empty()
-            && !self.barred_back
-            && self.clock.spend()
-            && self.clock.is_surely_before(live.expires_at)
-            && self.config.max_uses.is_none_or(|max| live.uses < max)
-            && self.has_room_for_idle();
-        if !plain {
-            return Err(live);
-        }
-        live.idle_since = self.clock.latest();
-        live.fit_at = live.idle_since;
-        live.turn = self.next_turn;
-        self.next_turn += 1;
-        self.stages.leave(Stage::Lent);
-        self.idle.push_back(live);
-        Ok(())
-    }
-
     /// Takes a connection back.
     pub(crate) fn returned(
         &mut self,
@@ -123,11 +76,30 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) -> Returned<C> {
         self.read_clock(now, fx);
+        if verdict == Verdict::Clean {
+            match self.hand_over(live, now, fx) {
+                Ok(()) => return Returned::Kept,
+                Err(back) => live = back,
+            }
+        }
+        self.returned_the_long_way(live, verdict, now, fx)
+    }
+
+    /// After a reading of the clock.
+    pub(super) fn returned_the_long_way(
+        &mut self,
+        mut live: Box<Live<C>>,
+        verdict: Verdict,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) -> Returned<C> {
         self.stages.leave(Stage::Lent);
         live.idle_since = now;
         live.turn = self.next_turn;
         self.next_turn += 1;
-        let outcome = match (verdict, self.reason_to_close(&live, now)) {
+        let reason = self.reason_to_close(&live, now);
+        let reason = reason.or(self.owes_place().then_some(CloseReason::Resize));
+        let outcome = match (verdict, reason) {
             (Verdict::Condemned(reason), _) | (_, Some(reason)) => {
                 self.stages.enter(Stage::Closing);
                 Returned::Close(live, reason)
@@ -164,6 +136,19 @@ impl<C, E> State<C, E> {
         waker: &mut Option<Waker>,
         fx: &mut Effects<C, E>,
     ) -> Join<C, E> {
+        if let Some(key) = self.queue_up(now, deadline, waker, fx) {
+            return Join::Queued { key, busy: false };
+        }
+        self.join_the_long_way(now, deadline, waker, fx)
+    }
+
+    pub(super) fn join_the_long_way(
+        &mut self,
+        now: Moment,
+        deadline: Moment,
+        waker: &mut Option<Waker>,
+        fx: &mut Effects<C, E>,
+    ) -> Join<C, E> {
         match self.lend_at(now, true, fx) {
             Lend::Connection(live) => return Join::Served(live),
             Lend::Closed => return Join::Closed,
@@ -192,7 +177,7 @@ impl<C, E> State<C, E> {
         }
         self.revive(fx);
         self.pump(now, fx);
-        Join::Queued(key)
+        Join::Queued { key, busy: true }
     }
 
     /// True if one more would be too many to wait for a return. Those for whom a connection is
@@ -224,7 +209,7 @@ impl<C, E> State<C, E> {
         if self.stranded {
             return Turn::Advance;
         }
-        let may_drive = self.driverless > 0 && self.free() > 0 && !self.paused;
+        let may_drive = self.driverless > 0 && self.free() > 0;
         if may_drive && self.waiters.may_drive(key) {
             return Turn::Drive;
         }
@@ -268,7 +253,7 @@ impl<C, E> State<C, E> {
         match waiter.outcome.filter(|_| !cfg!(mutant = "late-is-late")) {
             Some(outcome) => TimeOut::Served(self.seen(outcome)),
             None => {
-                self.count_missed(phase, now);
+                self.count_missed(phase, now, fx);
                 let missed = self.missed(phase, waiter.since);
                 self.pump(now, fx);
                 TimeOut::Missed(missed, waiter.waker)
@@ -277,7 +262,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Counts a missed deadline. Whatever was to serve this caller, nobody else should count on it.
-    pub(super) fn count_missed(&mut self, phase: Phase, now: Moment) {
+    pub(super) fn count_missed(&mut self, phase: Phase, now: Moment, fx: &mut Effects<C, E>) {
         let timeouts = &mut self.statistics.timeouts;
         match phase {
             Phase::Wait => timeouts.wait += 1,
@@ -286,6 +271,8 @@ impl<C, E> State<C, E> {
         }
         if phase != Phase::Wait {
             self.attempts.doubt_oldest(now);
+            // A call to `fill` may have counted on it as well, and have no keeper to look for it.
+            fx.progress |= !self.clock.is_kept();
         }
     }
 
@@ -300,7 +287,7 @@ impl<C, E> State<C, E> {
 
     /// A caller would not wait, and got nothing.
     pub(crate) fn refused(&mut self, now: Moment) -> Missed<E> {
-        self.count_missed(Phase::Wait, now);
+        self.statistics.timeouts.wait += 1;
         self.missed(Phase::Wait, now)
     }
 

@@ -51,6 +51,11 @@ impl<C, E> State<C, E> {
             reported: false,
         };
         self.note_due(lent.overdue_at, fx);
+        if !self.clock.is_kept() {
+            // The first waiter stands in for the keeper, or who waits for the end of a reset.
+            self.wake_first(fx);
+            fx.progress = true;
+        }
         self.loans.0.insert(connection, lent);
     }
 

@@ -58,6 +58,7 @@ mod outcomes;
 mod place;
 mod renewal;
 mod shed;
+mod short;
 mod supply;
 mod tenancy;
 #[cfg(test)]
@@ -117,6 +118,8 @@ pub(crate) struct State<C, E> {
     fillers: usize,
     /// The places are somebody else's, see [`tenancy`].
     is_tenant: bool,
+    /// How many of his it may have.
+    most: usize,
     /// Until when the keeper sleeps, if it is not nudged.
     keeper_until: Moment,
     next_id: u64,
@@ -158,6 +161,7 @@ impl<C, E> State<C, E> {
             refill_after: Moment::START,
             fillers: 0,
             is_tenant: false,
+            most: 0,
             keeper_until: Moment::NEVER,
             next_id: 0,
             next_turn: 0,
@@ -216,7 +220,8 @@ impl<C, E> State<C, E> {
     }
 
     /// Connections that could still serve somebody. Those in the making are not among them: a
-    /// shrink does not close one that is there in favour of one that may never be.
+    /// shrink does not close one that is there in favour of one that may never be, unless the place
+    /// is [owed](State::owes_place).
     fn live(&self) -> usize {
         self.idle.len() + self.stages.lent + self.stages.checking + self.stages.recycling
     }
@@ -270,6 +275,9 @@ impl<C, E> State<C, E> {
 
     /// What a waiter at this place in the queue is waiting for.
     fn phase_of(&self, key: usize) -> Phase {
+        if self.paused {
+            return Phase::Wait;
+        }
         let checks = self.stages.checking;
         let connects = checks + self.stages.connecting + self.free();
         let place = self

@@ -28,8 +28,11 @@ impl<C, E> State<C, E> {
         self.leave(from, Some(now));
         self.statistics.connects += 1;
         fx.progress = true;
-        self.retry.succeeded(self.attempts.next());
-        let live = self.admit(connection, id, self.renewals.epoch_of(from), now);
+        let epoch = self.renewals.epoch_of(from);
+        if !self.renewals.is_dead(epoch) {
+            self.retry.succeeded(self.attempts.next());
+        }
+        let live = self.admit(connection, id, epoch, now);
         let rejected = self.supply(live, true, Phase::Connect, now, fx);
         self.pump(now, fx);
         rejected
@@ -71,10 +74,16 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
+        let epoch = self.renewals.epoch_of(from);
         self.leave(from, None);
-        self.freed(self.renewals.epoch_of(from));
+        self.freed(epoch);
         self.statistics.failed_connects += 1;
         fx.progress = true;
+        if self.renewals.is_dead(epoch) {
+            fx.garbage = Some(error);
+            self.pump(now, fx);
+            return;
+        }
         // A clone of it is kept as the last error, so dropping one below is never the last.
         if let Stage::Connecting(id) = from {
             let next = self.attempts.next();
@@ -88,8 +97,10 @@ impl<C, E> State<C, E> {
             self.retry.give_up_on_server();
             self.note_due(self.forgettable_at(now), fx);
         }
-        let down = self.retry.is_down() && self.live() == 0 && !self.paused;
-        if hopeless || down {
+        let down = self.retry.is_down() && self.live() == 0;
+        if self.paused {
+            // Whoever waits does so until that is over, whatever happens to those for the idle ones.
+        } else if hopeless || down {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
@@ -103,10 +114,17 @@ impl<C, E> State<C, E> {
     }
 
     /// The error for a new caller, if the server counts as down and nothing is left that could serve
-    /// him.
+    /// him, nor an attempt that could begin for him.
     pub(super) fn broken_circuit(&self, now: Moment) -> Option<ConnectError<E>> {
-        let why = self.retry.why_down(now);
-        why.filter(|_| self.live() == 0 && !self.paused).cloned()
+        if self.live() > 0 || self.paused {
+            return None;
+        }
+        let full = self.free() == 0 && !self.may_grow();
+        let probing = self.stages.connecting > 0 && (full || self.connect_room() == 0);
+        match probing {
+            true => self.retry.cause().filter(|_| self.retry.is_down()).cloned(),
+            false => self.retry.why_down(now).cloned(),
+        }
     }
 
     fn fail_first_waiter(&mut self, error: &ConnectError<E>, fx: &mut Effects<C, E>) -> bool {
@@ -150,7 +168,7 @@ impl<C, E> State<C, E> {
         self.stages.enter(Stage::Closing);
         fx.progress = true;
         let failed_check = matches!(from, Stage::Checking(Some(_)));
-        if failed_check && self.config.reset_on_failed_check && epoch == self.renewals.epoch() {
+        if failed_check && self.config.reset_on_failed_check && !self.renewals.is_dead(epoch) {
             self.condemn_generation(now, fx);
         }
         self.pump(now, fx);
@@ -175,7 +193,7 @@ impl<C, E> State<C, E> {
         fx.progress = true;
         match stage {
             // Somebody who waits is to run it instead; a mere refill is tried again later.
-            Stage::Connecting(_) if self.driverless < self.waiters.len() => self.driverless += 1,
+            Stage::Connecting(_) if self.driverless < self.to_be_served() => self.driverless += 1,
             Stage::Connecting(_) => {
                 self.refill_after = now.after(self.config.backoff().first());
                 self.note_due(self.refill_after, fx);

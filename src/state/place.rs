@@ -26,7 +26,7 @@ pub(crate) struct Live<C> {
     /// Its holder has said that this is its last loan.
     pub(super) retired: bool,
     /// When it was lent, if somebody was watching.
-    pub(crate) lent_at: Option<Moment>,
+    pub(crate) lent_at: Option<Instant>,
 }
 
 impl<C> Live<C> {

@@ -3,6 +3,8 @@
 //! Every reset begins a new *epoch*. A connection belongs to the one in which its connect began, and
 //! is *old* once there is a later one: it is closed at the reset, when it comes back, or, if the
 //! reset is spread over a time, at its own moment within that. A place stays old until it is free.
+//! What is of before a reset that is not spread is *dead*: nothing that becomes of it, good or bad,
+//! says anything about what is there now.
 
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::clock::Moment;
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Renewals {
     epoch: u32,
+    /// What is of an earlier epoch than this is dead.
+    dead_below: u32,
     /// The first attempt to connect of this epoch.
     first_attempt: AttemptId,
     /// Places that are taken by those of earlier epochs.
@@ -44,6 +48,7 @@ impl Renewals {
     pub(super) fn new() -> Self {
         Renewals {
             epoch: 0,
+            dead_below: 0,
             first_attempt: AttemptId::FIRST,
             old: 0,
             pending: Vec::new(),
@@ -64,6 +69,11 @@ impl Renewals {
         first.map_or(self.epoch, |renewal| renewal.epoch - 1)
     }
 
+    /// Whether what is of this epoch has nothing to say any more.
+    pub(super) fn is_dead(&self, epoch: u32) -> bool {
+        epoch < self.dead_below
+    }
+
     pub(super) fn old(&self) -> usize {
         self.old
     }
@@ -72,6 +82,13 @@ impl Renewals {
     fn begin(&mut self, now: Moment, over: Duration, old: usize) {
         self.epoch += 1;
         self.old = old;
+        if over.is_zero() {
+            self.dead_below = self.epoch;
+        }
+        if old == 0 {
+            // It is for nobody, and those before it were forgotten with the last.
+            return;
+        }
         let end = now.after(over);
         // Those that end later have nothing to add.
         self.pending.retain(|earlier| earlier.end() < end);
@@ -119,8 +136,9 @@ impl<C, E> State<C, E> {
         }
         self.renewals.begin(now, over, self.size());
         if over.is_zero() {
-            // What they make is of no use to anybody.
+            // What they make is of no use to anybody, and how they fared says nothing any more.
             self.attempts.doubt_all(now);
+            self.retry.begin_anew(self.attempts.next());
         }
         self.renew_idle(now, fx);
         self.pump(now, fx);
@@ -132,6 +150,8 @@ impl<C, E> State<C, E> {
         let old_attempts = self.attempts.connects_before(self.renewals.first_attempt);
         let old = self.size() - connecting + old_attempts;
         self.renewals.begin(now, Duration::ZERO, old);
+        self.attempts
+            .doubt_condemned(self.renewals.first_attempt, now);
         self.renew_idle(now, fx);
     }
 
@@ -159,10 +179,14 @@ impl<C, E> State<C, E> {
     }
 
     /// From now on nothing is lent. False if that was so before.
-    pub(crate) fn pause(&mut self, fx: &mut Effects<C, E>) -> bool {
+    pub(crate) fn pause(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
         let before = std::mem::replace(&mut self.paused, !self.closed);
         self.update_barred();
         fx.progress = true;
+        // They were for those who wait to run; what is begun in a pause is for the idle ones.
+        if std::mem::take(&mut self.driverless) > 0 {
+            self.pump(now, fx);
+        }
         self.paused && !before
     }
 
@@ -173,7 +197,7 @@ impl<C, E> State<C, E> {
             self.update_barred();
             fx.progress = true;
             if let Some(overload) = &mut self.overload {
-                overload.forget();
+                overload.forget(now);
             }
             #[cfg(not(mutant = "resume-serves-nobody"))]
             self.hurry(now, fx);

@@ -26,7 +26,7 @@ impl<C, E> State<C, E> {
             false => self.waiters.pop(),
         };
         match first {
-            Some(since) => overload.served(now.elapsed_since(since), self.next_turn, now),
+            Some(since) => overload.served(since, self.next_turn, now),
             None => overload.is_idle(),
         }
         key
@@ -39,8 +39,8 @@ impl<C, E> State<C, E> {
         let lifo = self.config.queue_order == QueueOrder::AdaptiveLifo;
         while let Some(first) = self.waiters.first() {
             let (since, late) = (first.since, first.deadline <= now);
-            let waited = now.elapsed_since(since);
-            let shed = sheds && patience.is_some_and(|patience| waited > patience);
+            let counts = self.overload.as_ref().map(|it| it.waited(since, now));
+            let shed = sheds && counts > patience;
             if !late && !shed {
                 return;
             }
@@ -55,6 +55,7 @@ impl<C, E> State<C, E> {
                 overload.turned_away(now);
             }
             self.statistics.rejections.count(Rejection::Shed);
+            let waited = now.elapsed_since(since);
             let waker = self.waiters.resolve(key, Outcome::Shed { waited });
             fx.wake(waker);
         }

@@ -74,7 +74,7 @@ impl<C, E> State<C, E> {
                 // Only checks that may still succeed are a reason to leave it alone.
                 Fitness::Stale if self.attempts.checks(now) < self.waiters.len() => {
                     if let Some(live) = self.take_idle(index) {
-                        self.begin_check(live, now, fx);
+                        self.begin_check(live, Kind::Check, now, fx);
                     }
                 }
                 Fitness::Stale => {
@@ -135,13 +135,19 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        self.count_missed(phase, now);
+        self.count_missed(phase, now, fx);
         let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
         fx.wake(waker);
     }
 
-    pub(super) fn begin_check(&mut self, live: Box<Live<C>>, now: Moment, fx: &mut Effects<C, E>) {
-        let id = self.attempts.begin(Kind::Check, now);
+    pub(super) fn begin_check(
+        &mut self,
+        live: Box<Live<C>>,
+        kind: Kind,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
+        let id = self.attempts.begin(kind, now);
         self.stages.enter(Stage::Checking(Some(id)));
         fx.check.push((live, id));
     }
@@ -183,7 +189,7 @@ impl<C, E> State<C, E> {
     }
 
     /// Those who wait; nobody is served while the pool is paused.
-    fn to_be_served(&self) -> usize {
+    pub(super) fn to_be_served(&self) -> usize {
         match self.paused {
             true => 0,
             false => self.waiters.len(),
@@ -242,9 +248,6 @@ impl<C, E> State<C, E> {
         // Whoever fills the pool counted on the rest.
         fx.progress |= needed < self.driverless;
         self.driverless = needed;
-        if self.paused {
-            return;
-        }
         #[cfg(not(mutant = "driverless-is-kept"))]
         for key in self.waiters.drivers(self.driverless) {
             let waker = self.waiters.get_mut(key).waker.take();
@@ -268,7 +271,7 @@ impl<C, E> State<C, E> {
         live.expires_at = live.expires_at.min(self.renewals.due(&live));
         if !self.waiters.is_empty() && !self.paused {
             if !verified && self.fitness(&live, now) == Fitness::Stale {
-                self.begin_check(live, now, fx);
+                self.begin_check(live, Kind::Check, now, fx);
                 return None;
             }
             if let Some(key) = self.pop_live_waiter(now, phase, fx) {
@@ -278,6 +281,9 @@ impl<C, E> State<C, E> {
         }
         if !self.has_room_for_idle() {
             return self.reject(live, CloseReason::Idle, fx);
+        }
+        if self.owes_place() {
+            return self.reject(live, CloseReason::Resize, fx);
         }
         let expires_at = live.expires_at;
         if let Some(overload) = &mut self.overload {

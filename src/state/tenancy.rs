@@ -45,7 +45,7 @@ impl<C, E> State<C, E> {
         self.is_tenant = true;
         // So that no two connections of his have the same.
         self.next_id = number << 32;
-        self.config.max_size = 0;
+        self.most = std::mem::take(&mut self.config.max_size);
         self.fillers = 1;
         self.update_barred();
     }
@@ -60,7 +60,8 @@ impl<C, E> State<C, E> {
             leaving: self.leaving(),
             idle_since: oldest.map(|live| live.idle_since),
             waiting_since: self.waiters.first().map(|waiter| waiter.since),
-            down: self.forgettable_at(now) != Moment::NEVER,
+            // Without a keeper nobody would look when that is over.
+            down: self.clock.is_kept() && self.forgettable_at(now) != Moment::NEVER,
         }
     }
 
@@ -117,6 +118,17 @@ impl<C, E> State<C, E> {
             true => until,
             false => Moment::NEVER,
         }
+    }
+
+    /// True if a connection that is in no stage at the moment is to go, for the sake of others, rather
+    /// than be kept while another is in the making.
+    pub(super) fn owes_place(&self) -> bool {
+        self.is_tenant && self.live() + self.stages.connecting >= self.config.max_size
+    }
+
+    /// True if a place might still be granted.
+    pub(super) fn may_grow(&self) -> bool {
+        self.is_tenant && self.size().max(self.config.max_size) < self.most
     }
 
     /// How many may wait, apart from those whom the places that it holds could serve.

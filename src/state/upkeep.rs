@@ -2,7 +2,7 @@
 //! shrinking, closing.
 
 use super::{Effects, Live, Outcome, Stage, State};
-use crate::attempts::AttemptId;
+use crate::attempts::{AttemptId, Kind};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::error::{BuildError, ConnectError};
@@ -131,7 +131,7 @@ impl<C, E> State<C, E> {
         while self.probe_due() <= now {
             let stalest = (0..self.idle.len()).min_by_key(|&index| self.idle[index].fit_at);
             if let Some(live) = stalest.and_then(|index| self.take_idle(index)) {
-                self.begin_check(live, now, fx);
+                self.begin_check(live, Kind::Probe, now, fx);
             }
         }
     }
@@ -209,7 +209,7 @@ impl<C, E> State<C, E> {
     pub(crate) fn begin_fill(&mut self, now: Moment, fx: &mut Effects<C, E>) -> u64 {
         self.fillers += 1;
         self.hurry(now, fx);
-        self.statistics.failed_connects
+        self.retry.failures()
     }
 
     /// A call to `fill` is over.
@@ -231,20 +231,33 @@ impl<C, E> State<C, E> {
             return Warmth::Closed;
         }
         let ready = self.idle.len() + self.stages.recycling + self.stages.checking;
-        let coming = self.stages.connecting + self.driverless;
-        if ready >= self.min_idle() || (coming == 0 && self.free() == 0) {
+        // A place that is about to be free is as good as free, and what is still in the making has
+        // none if those that are there take all.
+        let is_full = self.live() >= self.config.max_size;
+        if ready >= self.min_idle() || is_full {
             return Warmth::Warm;
         }
-        if self.statistics.failed_connects > failed_before {
+        if self.retry.failures() > failed_before {
             if let Some(error) = self.retry.last_error() {
                 return Warmth::Failed(error.clone());
             }
         }
+        // One at a time that can be counted on: that is no herd, and spoils nothing if it fails.
+        let idles = self.attempts.connects(now) == 0;
         let may_connect = self.free() > 0 && self.connect_room() > 0;
-        if !self.clock.is_kept() && ready + coming < self.min_idle() && may_connect {
+        if !self.clock.is_kept() && idles && may_connect {
             return Warmth::Drive(self.begin_attempt(now));
         }
         Warmth::Cold
+    }
+
+    /// When a call to `fill` should look again although nothing tells it to: an attempt that it
+    /// counts on is overdue then, and there is no keeper who would begin another.
+    pub(crate) fn fills_again_at(&self, now: Moment) -> Moment {
+        match self.clock.is_kept() {
+            true => Moment::NEVER,
+            false => self.attempts.next_overdue(now),
+        }
     }
 }
 

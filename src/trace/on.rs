@@ -4,7 +4,8 @@
 //! that nobody observes costs what it costs without. Nothing of what the manager's types print,
 //! either: an error may hold a password, so of a failed connect the kind is told.
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -29,6 +30,8 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
+    pub(crate) const IS_TOLD: bool = true;
+
     fn pool(&self) -> Option<&str> {
         self.pool.as_deref()
     }
@@ -194,8 +197,13 @@ impl Future for Traced {
 }
 
 impl Drop for Traced {
+    /// What goes with the attempt may log as well.
     fn drop(&mut self) {
         let span = self.span.take();
+        let entered = contain(|| span.as_ref().map(tracing::Span::enter));
+        let connect = mem::replace(&mut self.connect, Box::pin(pending()));
+        contain(|| drop(connect));
+        contain(|| drop(entered));
         contain(|| drop(span));
     }
 }

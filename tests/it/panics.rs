@@ -1,6 +1,8 @@
 //! Panics: whatever panics on the user's side costs a connection at most, never a place, and
 //! poisons nothing.
 
+mod at_the_end;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,15 +1,17 @@
 //! Schedules that once broke something, each found by reading the code and thinking of it.
 
+mod filling;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 mod simulated;
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use watertight::Condition;
+use watertight::{Condition, Manager, Pool, PooledConnection};
 
 use crate::support::{Virtual, World, hang, ok};
 
@@ -325,4 +327,37 @@ fn late_caller_that_never_looks_counts_as_timed_out() {
         assert_eq!(pool.statistics().timeouts.total(), 1);
         assert_eq!(pool.statistics().cancellations, 0);
     });
+}
+
+/// A guard is the last that is left of its pool, and takes the manager with it.
+#[test]
+fn panic_of_the_managers_destructor_does_not_leave_the_drop_of_a_guard() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("fragile"));
+        }
+    }
+    impl Manager for Fragile {
+        type Connection = ();
+        type Error = ();
+        async fn connect(&self) -> Result<(), ()> {
+            Ok(())
+        }
+    }
+    for detach in [false, true] {
+        let runtime = Virtual::new();
+        runtime.drop_spawned(true);
+        let pool = Pool::builder(Fragile)
+            .runtime(runtime.clone())
+            .build()
+            .unwrap();
+        let guard = runtime.block_on(pool.acquire()).unwrap();
+        drop(pool);
+        let dropped = catch_unwind(AssertUnwindSafe(|| match detach {
+            true => PooledConnection::detach(guard),
+            false => drop(guard),
+        }));
+        assert!(dropped.is_ok(), "detach: {detach}");
+    }
 }

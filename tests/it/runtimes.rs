@@ -1,5 +1,8 @@
 //! The runtimes: what the pool asks of them, and what it does when they are odd, late or gone.
 
+mod begun_here;
+#[cfg(feature = "tokio")]
+mod greedy;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 

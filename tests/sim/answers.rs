@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use watertight::{AcquireError, CheckPolicy, ConnectError, Phase, Pool, Statistics, Status};
+use watertight::{
+    AcquireError, CheckPolicy, ConnectError, Phase, Pool, QueueOrder, Statistics, Status,
+};
 
 use crate::coverage::{saw, saw_variant};
 use crate::model::{Ahead, Model, Served, Sight, Waiter};
@@ -114,14 +116,10 @@ impl Model {
         self.books.borrow_mut().tally.quick += 1;
         match result {
             Ok(conn) => {
-                self.lent(conn, after.served(), patience.is_zero());
-                let waiting = match self.loses_tasks {
-                    true => after.status.waiting,
-                    false => before.status.waiting,
-                };
-                assert_eq!(waiting, 0, "a newcomer overtook");
+                let served = self.served_at_once(before, &after);
+                self.lent(conn, served, patience.is_zero());
                 assert!(!before.status.paused, "lent by a paused pool");
-                self.assert_open_at(after.served());
+                self.assert_open_at(served);
                 self.books.borrow_mut().tally.acquires += 1;
                 saw("acquire: lent at once");
             }
@@ -157,6 +155,28 @@ impl Model {
         }
     }
 
+    /// How things stood for a call that was answered with a connection when it was first polled. It
+    /// may have begun a check that was over at once: then it waited for that, behind all others; and
+    /// if the check failed, it did so after the caller had been given another.
+    fn served_at_once(&self, before: &Sight, after: &Sight) -> Served {
+        let checks = self.settings().check_policy != CheckPolicy::Never;
+        let overtaken = match self.loses_tasks || checks {
+            true => after.status.waiting,
+            false => before.status.waiting,
+        };
+        let served = Served {
+            generation: before.generation,
+            last_first: overtaken > 0,
+            ..after.served()
+        };
+        if overtaken > 0 {
+            let may_be = self.settings().queue_order == QueueOrder::AdaptiveLifo;
+            assert!(may_be, "a newcomer overtook");
+            self.assert_may_be_overloaded(served);
+        }
+        served
+    }
+
     /// What `try_acquire` gave.
     pub(crate) fn tried(&self, conn: Option<&Lent>, before: &Sight) {
         let after = self.look_at_it();
@@ -184,7 +204,7 @@ impl Model {
                 saw("fill: warm");
                 let ready = status.idle + status.recycling + status.checking;
                 let enough = ready >= self.settings().min_idle.min(status.max_size);
-                let full = status.size >= status.max_size && status.connecting == 0;
+                let full = status.size - status.connecting >= status.max_size;
                 assert!(enough || full, "filled, it says: {status:?}");
             }
             Err(AcquireError::Connect(_)) => {
@@ -301,7 +321,8 @@ impl Model {
         assert!(books.queue.is_empty(), "somebody is still waiting");
         assert_eq!(acquires, tally.acquires, "acquires");
         let quick = match self.settings().check_policy {
-            CheckPolicy::IdleFor(_) => tally.quick,
+            // One whose check is over at once has waited, but not for long enough to be seen.
+            CheckPolicy::IdleFor(_) | CheckPolicy::Always => tally.quick,
             _ if self.loses_tasks => tally.quick,
             _ => 0,
         };
@@ -327,11 +348,13 @@ impl Model {
 
 impl TimedOut<'_> {
     /// The first in the queue wait for checks, the next for connects that are under way or could
-    /// be, the others for a return.
+    /// be, the others for a return; and all of them for the end of a pause.
     fn assert_phase_of_place(&self, ahead: usize) {
         let status = self.status;
         let could_connect = status.max_size.saturating_sub(status.size);
-        let phase = if ahead < status.checking {
+        let phase = if status.paused {
+            Phase::Wait
+        } else if ahead < status.checking {
             Phase::Check
         } else if ahead < status.checking + status.connecting + could_connect {
             Phase::Connect

@@ -1,7 +1,7 @@
 //! The runtime of a pool: one that does things wrong, until it is told to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use watertight::{BoxFuture, Faults, Spawner, Timer, VirtualRuntime};
@@ -12,6 +12,8 @@ pub(crate) struct Fickle {
     faulty: VirtualRuntime,
     sound: VirtualRuntime,
     is_sound: Arc<AtomicBool>,
+    /// How often it was asked whether a caller is on it.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Fickle {
@@ -20,6 +22,7 @@ impl Fickle {
             faulty: sound.with_faults(faults),
             sound: sound.clone(),
             is_sound: Arc::default(),
+            asked: Arc::default(),
         }
     }
 
@@ -43,6 +46,11 @@ impl Spawner for Fickle {
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         self.now_used().spawn_blocking(work);
+    }
+
+    /// Every other time, so that some checks are begun by their callers and some are not.
+    fn is_current(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst) % 2 == 0
     }
 
     fn entropy(&self) -> u64 {

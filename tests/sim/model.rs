@@ -30,7 +30,7 @@ pub(crate) struct Model {
     /// How late the pool's idea of the time may be.
     pub(crate) lateness: Duration,
     pub(crate) books: RefCell<Books>,
-    outage: Cell<Outage>,
+    pub(crate) outage: Cell<Outage>,
     last_look: Cell<Option<Sight>>,
     /// Those who want to know when a pause is complete, and when a reset is over.
     pub(crate) pausing: Cell<usize>,
@@ -101,7 +101,7 @@ pub(crate) struct Sight {
     pub(crate) now: Instant,
     pub(crate) status: Status,
     pub(crate) outage: Outage,
-    generation: Generation,
+    pub(crate) generation: Generation,
     /// How many have joined the queue so far.
     pub(crate) waits: u64,
 }

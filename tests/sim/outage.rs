@@ -4,13 +4,16 @@ use watertight::{Statistics, Status};
 
 /// What is certain. Between the two is doubt: when more than one attempt has ended since the last
 /// look, nobody knows in which order; and one that began before another succeeded says nothing
-/// about the server when it fails afterwards.
+/// about the server when it fails afterwards. What began before a reset says nothing at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outage {
     made: u64,
     failed: u64,
-    /// Attempts that were under way when one last succeeded, and may not have ended yet.
+    /// Attempts that were under way when one last succeeded, or at a reset, and may not have ended
+    /// yet.
     old: u64,
+    /// Of these, those of before a reset.
+    dead: u64,
     is_failing: bool,
     is_possible: bool,
 }
@@ -25,11 +28,23 @@ impl Outage {
         if made > 0 {
             self.old = status.connecting as u64;
             self.is_failing = false;
-            self.is_possible = failed > 0;
+            self.is_possible = failed > 0 || self.is_possible && self.dead > 0;
         } else if failed > 0 {
             self.is_possible = true;
             self.is_failing |= failed > self.old;
             self.old = self.old.saturating_sub(failed);
+        }
+        self.dead = self.dead.min(status.connecting as u64);
+    }
+
+    /// So many attempts are under way, and may have nothing to say any more; nor have those before,
+    /// if it is not spread.
+    pub(crate) fn reset(&mut self, connecting: usize, at_once: bool) {
+        self.old = connecting as u64;
+        self.dead = self.old;
+        if at_once {
+            self.is_failing = false;
+            self.is_possible = false;
         }
     }
 

@@ -29,12 +29,18 @@ impl Model {
     /// An open pool is about to be reset.
     pub(crate) fn resetting(&self, over: Option<Ms>) {
         let connecting = self.look_at_it().status.connecting;
+        // Others are made so by the next check that fails.
+        if over.is_none() || self.settings().reset_on_failed_check {
+            let mut outage = self.outage.get();
+            outage.reset(connecting, over.is_none());
+            self.outage.set(outage);
+        }
         let ledger = self.world.ledger();
         let resets = &mut self.books.borrow_mut().resets;
         resets.doubtful |= connecting > ledger.count().connecting;
         resets.spread |= over.is_some();
         resets.ends.push(self.now() + ms(over.unwrap_or(0)));
-        ledger.reset();
+        ledger.reset(over.is_none());
     }
 
     /// True if connections may have to go at moments that only the pool knows.
@@ -50,7 +56,7 @@ impl Model {
 
     /// One was lent to somebody who was served like this.
     pub(super) fn assert_not_of_before(&self, conn: &Lent, served: Served) {
-        let Generation { resets, floor } = served.generation;
+        let Generation { resets, floor, .. } = served.generation;
         let bygone = self.books.borrow().resets.bygone(resets, served.at);
         let born = conn.credentials().born;
         assert!(born >= bygone, "lent after a reset: {}", conn.id());
@@ -64,7 +70,7 @@ impl Model {
     /// Nothing can run without time passing: what should have gone by then is not idle.
     pub(crate) fn assert_old_ones_have_gone(&self, idle: usize, by: Instant) {
         let ledger = self.world.ledger();
-        let Generation { resets, floor } = ledger.generation();
+        let Generation { resets, floor, .. } = ledger.generation();
         let bygone = self.books.borrow().resets.bygone(resets, by);
         let floor = match self.condemns_generations() {
             true => floor,
@@ -78,7 +84,7 @@ impl Model {
 
     /// Tells those apart that no reset has anything to say about.
     pub(crate) fn those_of_today(&self) -> impl Fn(&AtHand) -> bool + use<> {
-        let Generation { resets, floor } = self.world.ledger().generation();
+        let Generation { resets, floor, .. } = self.world.ledger().generation();
         let doubtful = self.books.borrow().resets.doubtful;
         let floor = match self.settings().reset_on_failed_check {
             true => floor,

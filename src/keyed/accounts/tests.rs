@@ -173,6 +173,43 @@ fn only_those_that_hold_nothing_outrank_and_only_if_they_came_before() {
 }
 
 #[test]
+fn nobody_is_outranked_for_more_places_than_are_missing() {
+    let mut ledger = Ledger::new(6, 4);
+    ledger.note(0, standing(5, 5, 0), 0);
+    ledger.note(1, standing(1, 1, 1), 1);
+    ledger.note(2, standing(0, 0, 2), 2);
+    // The first has a place, but is in the queue before the one that has none. What is wanted by the
+    // one that gives them up, and by those who came later, does not count.
+    ledger.note(3, standing(0, 0, 4), 9);
+    for places in [4, 3, 2] {
+        assert!(ledger.accounts.outrank(ledger.at(9)));
+        ledger.note(0, standing(5, places, 1), 9);
+    }
+    assert!(!ledger.accounts.outrank(ledger.at(9)));
+    assert!(ledger.accounts.outrank(ledger.at(10)));
+}
+
+#[test]
+fn what_is_within_reach_of_one_is_what_others_leave() {
+    let mut ledger = Ledger::new(9, 3);
+    ledger.note(0, standing(3, 1, 0), 0);
+    ledger.note(1, standing(2, 2, 3), 0);
+    ledger.note(2, standing(0, 0, 2), 0);
+    let accounts = &ledger.accounts;
+    assert_eq!(
+        accounts.coming(),
+        4 + 2,
+        "free ones, and those that are owed"
+    );
+    let [first, second, third] = &ledger.tenants[..] else {
+        panic!("there are three");
+    };
+    let others = [first, second, third].map(|one| accounts.wanted_by_others(one));
+    assert_eq!(others, [5, 2, 3]);
+    assert_eq!([first, second, third].map(|one| one.room(3)), [0, 1, 3]);
+}
+
+#[test]
 fn an_account_is_blank_when_nothing_is_held_or_wanted() {
     let mut ledger = Ledger::new(9, 1);
     assert!(ledger.tenants[0].is_blank());

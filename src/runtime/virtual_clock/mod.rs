@@ -3,6 +3,7 @@
 mod core;
 mod faults;
 mod sleep;
+mod turn;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use self::core::{Alarm, Core, TaskId};
 pub use self::faults::Faults;
 use self::sleep::Sleep;
+use self::turn::Turn;
 use super::{BoxFuture, Spawner, Timer};
 use crate::primitives::{Arc, Mutex};
 
@@ -24,8 +26,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A deterministic, single-threaded runtime on a virtual clock, for tests. Cloning it makes
 /// another handle to the same runtime.
 ///
-/// Time stands still but in [`advance`](VirtualRuntime::advance) and, when nothing else can run,
-/// in [`block_on`](VirtualRuntime::block_on), where it jumps to the next timer. So a test of a
+/// Time stands still but in [`advance`](VirtualRuntime::advance) and its like
+/// ([`skip`](VirtualRuntime::skip) goes to the next timer, and in [`stall`](VirtualRuntime::stall)
+/// nobody gets to run meanwhile) and, when nothing else can run, in
+/// [`block_on`](VirtualRuntime::block_on), where it jumps to the next timer. So a test of a
 /// time-out of thirty seconds takes microseconds, ends at the very nanosecond, and does the same
 /// on every machine.
 ///
@@ -68,7 +72,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Blocking
 ///
-/// Everything runs on the thread that drives the runtime, inside one of its methods. So a verb of a
+/// Everything runs on the thread that drives the runtime, inside one of its methods, but for blocking
+/// calls that it [drops](Faults): those run where they are dropped. So a verb of a
 /// [`SyncPool`](crate::SyncPool) that waits would wait for ever; test the async handle.
 ///
 /// # Leftovers
@@ -350,9 +355,12 @@ impl Spawner for VirtualRuntime {
         drop(refused);
     }
 
-    /// Runs `work` in its turn, on this thread: nothing else happens meanwhile, and no time passes.
+    /// Runs `work` in its turn, on this thread: nothing else happens meanwhile, and no time passes. If
+    /// the task is dropped, that is its turn: [`Blocking`](crate::Blocking) would have it done on a
+    /// thread otherwise, of which no seed knows.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        self.spawn(Box::pin(async move { work() }));
+        let turn = Turn::of(work);
+        self.spawn(Box::pin(async move { drop(turn) }));
     }
 
     /// Decided by the runtime's own seed, so that a pool on it does the same again.

@@ -77,3 +77,66 @@ fn fail_fast_answers_one_waiter_for_each_failure() {
     }
     assert_eq!(pool.size(), 0);
 }
+
+/// A pool whose server is down, if it takes it for that, and which looks again.
+fn looks_again(change: impl FnOnce(&mut Config)) -> (Pool, Stage) {
+    let mut pool = pool(|config| {
+        config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(
+            Duration::from_millis(10),
+            Duration::from_millis(20),
+        ));
+        change(config);
+    });
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    let (_, begun) = match pool.retry.is_down() {
+        true => wait(&mut pool, 100, 1000),
+        false => fx(|fx| {
+            pool.advance(at(100), fx);
+            0
+        }),
+    };
+    assert_eq!(begun.connect.len(), 1, "the next attempt is due");
+    (pool, attempt(&begun))
+}
+
+/// Whether a newcomer is told that the server is down.
+fn is_told(pool: &mut Pool) -> bool {
+    match fx(|fx| pool.join(at(500), at(1000), &mut waker(), fx)).0 {
+        Join::Rejected(Refusal::CircuitBroken(_)) => true,
+        Join::Queued { .. } => false,
+        other => panic!("it is {other:?}"),
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_attempt_that_hangs_while_no_other_can_begin() {
+    let (mut pool, _) = looks_again(|config| config.max_size = 1);
+    assert!(is_told(&mut pool));
+    let (mut pool, _) = looks_again(|config| config.connect_concurrency = Some(1));
+    assert!(is_told(&mut pool));
+    let (mut pool, _) = looks_again(|_| ());
+    assert!(!is_told(&mut pool), "he makes one of his own");
+}
+
+#[test]
+fn one_for_whom_an_attempt_will_begin_is_not_told_that_the_server_is_down() {
+    let one_place = |config: &mut Config| config.max_size = 1;
+    let (mut pool, connecting) = looks_again(one_place);
+    pool.leave(connecting, None);
+    pool.stages.enter(Stage::Closing);
+    assert!(!is_told(&mut pool), "when that is closed");
+    let (mut pool, _) = looks_again(one_place);
+    pool.is_tenant = true;
+    pool.fillers = 1;
+    pool.update_barred();
+    pool.most = 2;
+    assert!(!is_told(&mut pool), "its landlord may grant a place");
+    pool.most = 1;
+    assert!(is_told(&mut pool), "it has all that it may have");
+    let (mut pool, _) = looks_again(|config| {
+        one_place(config);
+        config.connect_policy = ConnectPolicy::Retry(config.backoff());
+    });
+    assert!(!is_told(&mut pool), "nobody ever is");
+}

@@ -241,7 +241,7 @@ fn one_is_adopted_for_those_who_wait_though_none_may_be_idle() {
         let mut pool = pool(|config| config.max_idle = Some(0));
         let (key, _) = wait(&mut pool, 0, 1000);
         if paused {
-            let _ = fx(|fx| pool.pause(fx));
+            let _ = fx(|fx| pool.pause(at(1), fx));
             assert_eq!(adopt(&mut pool, 7), Err(7), "nobody is served");
             continue;
         }

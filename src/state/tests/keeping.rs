@@ -198,14 +198,24 @@ fn a_place_that_is_lost_wakes_the_first_who_waits_for_it() {
 
 #[test]
 fn nobody_is_woken_in_a_pause_to_run_an_attempt() {
-    let mut pool = pool(|_| {});
-    let (key, begun) = wait(&mut pool, 0, 1000);
-    let _ = fx(|fx| pool.pause(fx));
-    let _ = lose(&mut pool, attempt(&begun), 1);
-    assert_eq!(pool.driverless, 1);
-    let _ = waker().map(|waker| pool.leave_waker(key, waker));
-    assert!(fx(|fx| pool.advance(at(2), fx)).1.wake.is_none());
-    assert!(fx(|fx| pool.resume(at(3), fx)).1.wake.is_some());
+    for lost_before in [true, false] {
+        let mut pool = pool(|_| {});
+        let (key, begun) = wait(&mut pool, 0, 1000);
+        if lost_before {
+            let _ = lose(&mut pool, attempt(&begun), 1);
+            assert_eq!(pool.driverless, 1);
+            let _ = fx(|fx| pool.pause(at(1), fx));
+        } else {
+            let _ = fx(|fx| pool.pause(at(1), fx));
+            let _ = lose(&mut pool, attempt(&begun), 1);
+        }
+        assert_eq!(pool.driverless, 0);
+        let _ = waker().map(|waker| pool.leave_waker(key, waker));
+        let (_, paused) = fx(|fx| pool.advance(at(2), fx));
+        assert!(paused.wake.is_none() && paused.connect.is_empty());
+        let (_, resumed) = fx(|fx| pool.resume(at(3), fx));
+        assert_eq!(resumed.connect.len(), 1, "it is begun anew");
+    }
 }
 
 #[test]

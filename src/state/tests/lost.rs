@@ -143,3 +143,19 @@ fn adopted_connection_wakes_whoever_stands_in_for_the_keeper_next() {
     assert!(adopted.is_ok());
     assert!(adoption.wake.is_some(), "the second does so now");
 }
+
+/// Guarantee 11: when the first has been handed what came back, the next looks after the schedule.
+#[test]
+fn hand_over_wakes_whoever_stands_in_for_the_keeper_next() {
+    let mut pool = pool(|_| {});
+    let conn = lent(&mut pool, 1).remove(0);
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let _ = wait(&mut pool, 0, 1000);
+    let ((), gone) = fx(|fx| pool.keeper_gone(fx));
+    assert!(gone.wake.is_some(), "the first stands in for it");
+    let _ = refuse(&mut pool, &begun, 1);
+    let handed = give_back(&mut pool, conn, 2);
+    assert_eq!(served(&mut pool, first).connection, 1);
+    let woken = usize::from(handed.wake.is_some()) + handed.wake_more.len();
+    assert_eq!(woken, 1, "the second, for the first is awake already");
+}

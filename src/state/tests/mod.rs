@@ -11,6 +11,7 @@ mod serving;
 mod shedding;
 mod short_way;
 mod tenancy;
+mod twins;
 mod walk;
 mod warming;
 
@@ -90,7 +91,7 @@ fn connected<C, E>(
 fn wait(pool: &mut Pool, ms: u64, deadline: u64) -> (usize, Fx) {
     let (joined, fx) = fx(|fx| pool.join(at(ms), at(deadline), &mut waker(), fx));
     match joined {
-        Join::Queued(key) => (key, fx),
+        Join::Queued { key, .. } => (key, fx),
         other => panic!("not queued but {other:?}"),
     }
 }
@@ -361,7 +362,7 @@ fn nobody_waits_for_a_check_beside_a_fit_connection() {
     let _ = give_back(&mut pool, held.remove(0), 0);
     let _ = give_back(&mut pool, held.remove(0), 150);
     let (joined, begun) = fx(|fx| pool.join(at(160), at(1000), &mut waker(), fx));
-    let Join::Queued(key) = joined else {
+    let Join::Queued { key, .. } = joined else {
         panic!("the first in order is stale, so the caller joins the queue");
     };
     assert_eq!(begun.check.len(), 1, "the stale one is checked");

@@ -37,7 +37,7 @@ fn a_paused_pool_is_quieting_while_anything_is_in_use() {
         let mut pool = pool(|_| {});
         pool.stages.enter(used);
         assert!(!pool.is_quieting(), "it is not paused");
-        let _ = fx(|fx| pool.pause(fx));
+        let _ = fx(|fx| pool.pause(at(1), fx));
         assert!(pool.is_quieting(), "{used:?}");
         pool.stages.leave(used);
         assert!(!pool.is_quieting());
@@ -54,8 +54,36 @@ fn a_paused_pool_is_quieting_while_anything_is_in_use() {
 fn a_closed_pool_is_not_paused() {
     let mut pool = pool(|_| {});
     let _ = fx(|fx| pool.close(fx));
-    let _ = fx(|fx| pool.pause(fx));
+    let _ = fx(|fx| pool.pause(at(1), fx));
     assert!(!pool.status(at(0)).paused);
+}
+
+#[test]
+fn a_pause_begins_once_and_not_in_a_closed_pool() {
+    let mut pool = pool(|_| {});
+    let mut begins = || fx(|fx| pool.pause(at(1), fx)).0;
+    assert!(begins());
+    assert!(!begins());
+    let _ = fx(|fx| pool.resume(at(2), fx));
+    let _ = fx(|fx| pool.close(fx));
+    assert!(!fx(|fx| pool.pause(at(3), fx)).0);
+}
+
+/// Whoever was to run them waits for something else now.
+#[test]
+fn what_waiters_were_to_run_is_begun_for_the_idle_ones_in_a_pause() {
+    let mut pool = pool(|config| {
+        config.max_size = 1;
+        config.min_idle = 1;
+    });
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    let from = attempt(&begun);
+    let epoch = pool.renewals.epoch();
+    let _ = fx(|fx| pool.given_back(from, epoch, CloseReason::Shutdown, false, at(1), fx));
+    assert_eq!(pool.driverless, 1);
+    pool.refill_after = at(0);
+    let (_, paused) = fx(|fx| pool.pause(at(2), fx));
+    assert_eq!((pool.driverless, paused.connect.len()), (0, 1));
 }
 
 #[test]
@@ -63,7 +91,7 @@ fn a_paused_pool_serves_nobody_until_it_is_resumed() {
     let mut pool = pool(|config| config.max_size = 1);
     let live = lent(&mut pool, 1).remove(0);
     let (key, _) = wait(&mut pool, 1, 1000);
-    let (_, paused) = fx(|fx| pool.pause(fx));
+    let (_, paused) = fx(|fx| pool.pause(at(1), fx));
     assert!(paused.progress && pool.status(at(1)).paused);
     let _ = give_back(&mut pool, live, 2);
     assert!(matches!(pool.poll_waiter(key, None), Turn::Wait(_)));
@@ -186,6 +214,124 @@ fn resets_are_forgotten_when_nothing_is_left_of_before_them() {
         closed_for(&mut pool, live, ms + 1);
         assert_eq!(pool.renewals.pending(), 0);
     }
+}
+
+#[test]
+fn resets_of_an_empty_pool_are_forgotten_at_once() {
+    let mut pool = pool(|_| {});
+    for ms in 0..3 {
+        for over_ms in [100, 0] {
+            let _ = reset(&mut pool, over_ms, ms);
+            assert!(pool.is_renewed());
+            assert_eq!(pool.renewals.pending(), 0);
+        }
+    }
+    let live = lent(&mut pool, 1).remove(0);
+    assert_eq!(live.epoch, 6, "made after the last of them");
+    let _ = give_back(&mut pool, live, 3);
+    assert_eq!(lend(&mut pool, 4).connection, 1);
+}
+
+/// Nothing that it fails of is known of the server after the reset.
+#[test]
+fn a_connect_of_before_a_reset_says_nothing_of_what_comes_after_it() {
+    let policies: [fn(&mut Config); 3] = [
+        |_| (),
+        |config| config.connect_policy = ConnectPolicy::FailFast,
+        |config| {
+            config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(
+                Duration::from_millis(10),
+                Duration::from_millis(1000),
+            ));
+        },
+    ];
+    for (policy, change) in policies.into_iter().enumerate() {
+        for over_ms in [0, 1000] {
+            for permanent in [false, true] {
+                let mut pool = pool(|config| {
+                    change(config);
+                    config.max_size = 1;
+                    config.min_idle = 1;
+                });
+                let (key, begun) = wait(&mut pool, 0, 1000);
+                let _ = reset(&mut pool, over_ms, 1);
+                let (failed_before, _) = fx(|fx| pool.begin_fill(at(1), fx));
+                let wrong = ConnectError::Failed(Arc::new("wrong password"));
+                let from = attempt(&begun);
+                let (_, failed) = fx(|fx| pool.connect_failed(from, wrong, permanent, at(2), fx));
+                let what = format!("policy {policy}, over {over_ms} ms, permanent: {permanent}");
+                assert_eq!(pool.statistics().failed_connects, 1, "{what}");
+                assert!(pool.is_renewed(), "{what}");
+                let dead = over_ms == 0;
+                assert_eq!(failed.connect.len(), usize::from(dead), "{what}");
+                assert_eq!(pool.retry.is_failing(), !dead, "{what}");
+                let answered = matches!(pool.poll_waiter(key, None), Turn::Over(_));
+                assert_eq!(answered, !dead && (permanent || policy > 0), "{what}");
+                let warmth = pool.warmth(failed_before, at(2));
+                assert_eq!(matches!(warmth, Warmth::Failed(_)), !dead, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_who_fills_is_not_told_that_a_connect_of_before_a_reset_has_failed() {
+    let mut pool = pool(|config| config.min_idle = 1);
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = refuse(&mut pool, &begun, 1);
+    let (_, begun) = fx(|fx| pool.advance(at(20), fx));
+    let _ = reset(&mut pool, 0, 21);
+    let (failed_before, _) = fx(|fx| pool.begin_fill(at(22), fx));
+    let _ = refuse(&mut pool, &begun, 23);
+    assert_eq!(pool.statistics().failed_connects, 2);
+    assert!(matches!(pool.warmth(failed_before, at(23)), Warmth::Cold));
+    let _ = key;
+}
+
+#[test]
+fn after_a_reset_nothing_is_known_against_the_server() {
+    for (over_ms, anew) in [(0, true), (1000, false)] {
+        let mut pool = pool(|config| {
+            config.connect_policy = ConnectPolicy::CircuitBreaker(config.backoff());
+        });
+        let (_, begun) = wait(&mut pool, 0, 1000);
+        let refused = refuse(&mut pool, &begun, 1);
+        assert!(refused.connect.is_empty() && pool.retry.is_down());
+        let _ = reset(&mut pool, over_ms, 2);
+        let joined = fx(|fx| pool.join(at(3), at(1000), &mut waker(), fx));
+        assert_eq!(matches!(joined.0, Join::Queued { .. }), anew);
+        assert_eq!(joined.1.connect.len(), usize::from(anew));
+        assert_eq!(pool.retry.cause().is_none(), anew);
+    }
+}
+
+#[test]
+fn a_connect_of_before_a_reset_does_not_make_up_for_a_failure_after_it() {
+    let mut pool = pool(|config| config.max_size = 2);
+    let (_, old) = wait(&mut pool, 0, 1000);
+    let new = reset(&mut pool, 0, 1);
+    let _ = refuse(&mut pool, &new, 2);
+    let (rejected, _) = fx(|fx| connected(&mut pool, 1, attempt(&old), at(3), fx));
+    assert!(rejected.is_some());
+    assert!(pool.retry.is_failing(), "whoever answered is gone");
+}
+
+#[test]
+fn a_failed_check_condemns_those_who_are_being_renewed_as_well() {
+    let mut pool = pool(|config| {
+        config.reset_on_failed_check = true;
+        config.check_policy = CheckPolicy::Always;
+    });
+    for live in lent(&mut pool, 2) {
+        let _ = give_back(&mut pool, live, 1);
+    }
+    let _ = reset(&mut pool, 1_000_000, 2);
+    let (_, mut begun) = wait(&mut pool, 3, 1000);
+    let (live, id) = begun.check.remove(0);
+    let (epoch, from) = (live.epoch, Stage::Checking(Some(id)));
+    let (_, failed) = fx(|fx| pool.condemned(from, epoch, at(4), fx));
+    let reasons: Vec<_> = failed.close.iter().map(|(_, reason)| *reason).collect();
+    assert_eq!(reasons, [CloseReason::Reset], "the other is as dead");
 }
 
 #[test]

@@ -50,3 +50,19 @@ fn as_many_stale_ones_are_checked_as_there_are_those_who_wait() {
     }
     assert_eq!(pool.stages.checking, 3);
 }
+
+#[test]
+fn a_check_that_nobody_asked_for_keeps_nobody_from_one_of_his_own() {
+    let mut pool = idle(2, |config| {
+        config.keepalive = Some(Duration::from_millis(500));
+        config.keepalive_concurrency = 1;
+    });
+    let (_, probe) = fx(|fx| pool.advance(at(500), fx));
+    assert_eq!(probe.check.len(), 1);
+    let (key, mut begun) = wait(&mut pool, 501, 1000);
+    assert_eq!(begun.check.len(), 1, "the probe may be hung");
+    let (live, id) = begun.check.remove(0);
+    let from = Stage::Checking(Some(id));
+    let _ = fx(|fx| pool.passed(live, from, true, at(502), fx));
+    assert_eq!(served(&mut pool, key).connection, 2);
+}

@@ -135,7 +135,7 @@ fn the_timer_turns_away_when_nothing_comes_free() {
 fn a_paused_pool_turns_nobody_away() {
     let (mut pool, _live) = overloaded(QueueOrder::Fifo);
     let (key, _) = wait(&mut pool, 0, 10_000);
-    let _ = fx(|fx| pool.pause(fx));
+    let _ = fx(|fx| pool.pause(at(1), fx));
     for now in [100, 200, 300, 400] {
         let (due, _) = fx(|fx| pool.keep(at(now), fx));
         assert_eq!(due, Moment::NEVER, "the timer stands still");
@@ -147,6 +147,26 @@ fn a_paused_pool_turns_nobody_away() {
         "the pause was not the load's doing"
     );
     assert!(pool.keeper_until <= at(410), "and the timer goes on");
+}
+
+/// With a target that is longer than an interval, one might be turned away so soon.
+#[test]
+fn what_somebody_has_waited_in_a_pause_is_not_counted_after_it() {
+    let (mut pool, _live) = overloaded(QueueOrder::Fifo);
+    pool.overload = Some(Overload::new(ControlledDelay {
+        target: Duration::from_millis(50),
+        interval: Duration::from_millis(10),
+    }));
+    let (key, _) = wait(&mut pool, 0, 10_000);
+    let _ = fx(|fx| pool.pause(at(1), fx));
+    let _ = fx(|fx| pool.resume(at(1000), fx));
+    for now in (1010..=1100).step_by(10) {
+        let _ = fx(|fx| pool.keep(at(now), fx));
+        assert!(waits_on(&mut pool, key), "{now}");
+    }
+    let _ = fx(|fx| pool.keep(at(1110), fx));
+    let waited = shed_after(&mut pool, key);
+    assert_eq!(waited, Duration::from_millis(1110), "he is told all of it");
 }
 
 /// It was not given back, so the count of returns says nothing of it.

@@ -80,7 +80,7 @@ fn the_last_ones_of_min_idle_are_not_lent_the_short_way_while_there_is_room_for_
 #[test]
 fn nothing_is_lent_the_short_way_if_it_is_barred() {
     let (mut pool, _held) = busy(2, 1, 1, |_| ());
-    let _ = fx(|fx| pool.pause(fx));
+    let _ = fx(|fx| pool.pause(at(1), fx));
     assert!(pool.lend().is_none());
     let _ = fx(|fx| pool.resume(at(1), fx));
     assert!(pool.lend().is_some());
@@ -104,7 +104,7 @@ fn what_something_stands_in_the_way_of_is_not_taken_back_the_short_way() {
     type Obstacle = fn(&mut Pool, &mut Conn);
     let obstacles: [(&str, Obstacle); 8] = [
         ("a pause", |pool, _| {
-            let _ = fx(|fx| pool.pause(fx));
+            let _ = fx(|fx| pool.pause(at(1), fx));
         }),
         ("no credit", |pool, _| {
             let _ = fx(|fx| pool.keeper_gone(fx));

@@ -195,3 +195,62 @@ fn a_tenant_that_waits_for_the_schedule_asks_the_keeper_to_see_to_it() {
     assert!(joined.nudge && joined.connect.is_empty());
     assert_eq!(pool.keeper_until, at(11));
 }
+
+#[test]
+fn what_comes_back_is_owed_rather_than_what_is_in_the_making() {
+    for (places, kept) in [(2, true), (1, false)] {
+        let mut pool = tenant(2);
+        let (key, begun) = wait(&mut pool, 0, 1000);
+        let _ = connect(&mut pool, &begun, 1, 1);
+        let live = served(&mut pool, key);
+        let (_, begun) = wait(&mut pool, 1, 1000);
+        assert_eq!(begun.connect.len(), 1);
+        pool.config.max_size = places;
+        let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, at(2), fx));
+        assert_eq!(matches!(returned, Returned::Kept), kept);
+        assert_eq!(pool.standing(at(2)).size, 2);
+    }
+}
+
+#[test]
+fn what_was_made_is_owed_if_nobody_waits_for_it_any_more() {
+    let mut pool = tenant(2);
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let (second, _) = wait(&mut pool, 0, 1000);
+    pool.give_up_next();
+    for key in [first, second] {
+        let _ = fx(|fx| pool.cancel(key, at(1), fx));
+    }
+    let (rejected, _) = fx(|fx| connected(&mut pool, 1, attempt(&begun), at(2), fx));
+    assert!(matches!(rejected, Some((_, CloseReason::Resize))));
+    // But not what somebody waits for.
+    let mut pool = tenant(2);
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let _ = wait(&mut pool, 0, 1000);
+    pool.give_up_next();
+    let _ = connect(&mut pool, &begun, 1, 2);
+    assert_eq!(served(&mut pool, first).connection, 1);
+}
+
+#[test]
+fn what_is_there_is_worth_more_to_one_with_places_of_its_own() {
+    let mut pool = pool(|_| ());
+    let live = lent(&mut pool, 1).remove(0);
+    let _ = wait(&mut pool, 1, 1000);
+    let _ = fx(|fx| pool.resize(1, at(1), fx));
+    let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, at(2), fx));
+    assert!(matches!(returned, Returned::Kept));
+}
+
+#[test]
+fn a_tenant_may_grow_to_what_its_pool_may_have() {
+    for (places, may_grow) in [(0, true), (1, true), (2, false)] {
+        assert_eq!(tenant(places).may_grow(), may_grow, "{places} of 2");
+    }
+    assert!(!pool(|_| ()).may_grow());
+    let mut owing = tenant(2);
+    let _ = wait(&mut owing, 0, 1000);
+    let _ = wait(&mut owing, 0, 1000);
+    owing.give_up_next();
+    assert!(!owing.may_grow(), "it has them still");
+}

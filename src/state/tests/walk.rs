@@ -3,16 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::twins::Taken;
 use super::*;
 use crate::attempts::AttemptId;
+use crate::config::{PausePolicy, QueueOrder};
+use crate::overload::ControlledDelay;
 
 /// One random operation after another, with all that follows from it done at random times, and
 /// the invariants asserted in every state.
 #[test]
 fn a_random_walk_keeps_the_invariants_and_loses_nothing() {
     for seed in 0..400 {
-        Walk::new(seed).run(300);
+        Walk::new(seed, false).run(300);
     }
+}
+
+/// The same with all settings and operations that the short ways have to heed. Each of them is
+/// compared with the long way wherever it is taken, and each is taken often.
+#[test]
+fn the_short_ways_come_to_what_the_long_ones_come_to() {
+    let mut taken = Taken::default();
+    for seed in 0..2000 {
+        let mut walk = Walk::new(seed, true);
+        for _ in 0..200 {
+            walk.now += walk.rng.u64(0..40);
+            walk.step();
+            walk.assert_ledger();
+            if walk.rng.u8(0..20) == 0 {
+                walk.calm_down();
+            }
+        }
+        taken.queued_up += walk.taken.queued_up;
+        taken.handed_over += walk.taken.handed_over;
+        taken.quit += walk.taken.quit;
+    }
+    let Taken {
+        queued_up,
+        handed_over,
+        quit,
+    } = taken;
+    assert!(queued_up.min(handed_over).min(quit) > 500, "{taken:?}");
 }
 
 struct Walk {
@@ -27,13 +57,16 @@ struct Walk {
     closing: Vec<(Conn, CloseReason)>,
     held: Vec<Conn>,
     waiting: Vec<usize>,
+    /// All settings, and all that may happen to a pool.
+    wild: bool,
+    taken: Taken,
 }
 
 impl Walk {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, wild: bool) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let max_size = rng.usize(1..4);
-        let pool = pool(|config| {
+        let mut pool = pool(|config| {
             config.max_size = max_size;
             config.min_idle = rng.usize(0..=max_size);
             config.max_idle = rng.bool().then(|| config.min_idle + rng.usize(0..2));
@@ -52,7 +85,15 @@ impl Walk {
             if rng.bool() {
                 config.idle_order = IdleOrder::Fifo;
             }
+            if wild {
+                Walk::be_wild(config, &mut rng);
+            }
         });
+        if wild && rng.u8(0..8) == 0 {
+            pool.become_tenant(1);
+            pool.config.max_waiters = rng.bool().then_some(1);
+            pool.config.max_size = max_size;
+        }
         Walk {
             rng,
             pool,
@@ -65,6 +106,48 @@ impl Walk {
             closing: Vec::new(),
             held: Vec::new(),
             waiting: Vec::new(),
+            wild,
+            taken: Taken::default(),
+        }
+    }
+
+    /// Nobody is in the way any more.
+    fn calm_down(&mut self) {
+        let mut fx = Fx::new();
+        self.pool.resume(at(self.now), &mut fx);
+        while self.pool.fillers > 0 {
+            self.pool.end_fill();
+        }
+        self.take(fx);
+    }
+
+    /// Settings that some of the short ways must heed, each seldom enough for those to be taken.
+    fn be_wild(config: &mut Config, rng: &mut fastrand::Rng) {
+        config.min_idle = config.min_idle.min(rng.usize(0..2));
+        if rng.u8(0..3) > 0 {
+            config.check_policy = CheckPolicy::Never;
+            config.max_uses = (rng.u8(0..4) == 0).then_some(3);
+        }
+        config.max_waiters = (rng.u8(0..4) == 0).then(|| rng.usize(0..3));
+        config.keepalive = rng.bool().then_some(Duration::from_millis(100));
+        if rng.u8(0..6) == 0 {
+            let ms = Duration::from_millis;
+            config.controlled_delay = Some(ControlledDelay {
+                target: ms(5),
+                interval: ms(50),
+            });
+            if rng.bool() {
+                config.queue_order = QueueOrder::AdaptiveLifo;
+            }
+        }
+        if rng.u8(0..4) == 0 {
+            config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(
+                Duration::from_millis(10),
+                Duration::from_millis(200),
+            ));
+        }
+        if rng.u8(0..4) == 0 {
+            config.pause_policy = PausePolicy::FailFast;
         }
     }
 
@@ -169,15 +252,22 @@ impl Walk {
         let now = at(self.now);
         let rng = &mut self.rng;
         let mut fx = Fx::new();
-        match rng.u8(0..18) {
+        const TRAFFIC: [u8; 11] = [0, 0, 0, 4, 4, 7, 9, 10, 11, 12, 12];
+        // A pool that is meddled with all the time never gets to where a short way is open.
+        let kind = match self.wild {
+            true if rng.u8(0..8) > 0 => *rng.choice(&TRAFFIC).unwrap_or(&0),
+            true => rng.u8(0..21),
+            false => rng.u8(0..18),
+        };
+        match kind {
             0..=2 => {
                 let deadline = match rng.bool() {
                     true => now.after(Duration::from_millis(rng.u64(1..400))),
                     false => Moment::NEVER,
                 };
-                match self.pool.join(now, deadline, &mut waker(), &mut fx) {
+                match self.taken.join(&mut self.pool, now, deadline, &mut fx) {
                     Join::Served(live) => self.held.push(live),
-                    Join::Queued(key) => self.waiting.push(key),
+                    Join::Queued { key, .. } => self.waiting.push(key),
                     Join::Closed | Join::Rejected(_) => {}
                 }
             }
@@ -185,15 +275,17 @@ impl Walk {
             4..=5 => {
                 if let Some(live) = Self::pick(rng, &mut self.held) {
                     let live = match self.pool.put_back(live) {
-                        Ok(_) => return,
+                        Ok(()) => return,
                         Err(live) => live,
                     };
-                    let verdict = match rng.u8(0..4) {
+                    let ill = if self.wild { 12 } else { 4 };
+                    let verdict = match rng.u8(0..ill) {
                         0 => Verdict::Dirty,
                         1 => Verdict::Condemned(CloseReason::Broken),
                         _ => Verdict::Clean,
                     };
-                    match self.pool.returned(live, verdict, now, &mut fx) {
+                    let pool = &mut self.pool;
+                    match self.taken.returned(pool, live, verdict, now, &mut fx) {
                         Returned::Kept => {}
                         Returned::Recycle(live) => self.recycling.push(live),
                         Returned::Close(live, reason) => self.closing.push((live, reason)),
@@ -253,7 +345,7 @@ impl Walk {
             }
             11 => {
                 if let Some(key) = Self::pick(rng, &mut self.waiting) {
-                    self.pool.cancel(key, now, &mut fx);
+                    self.taken.cancel(&mut self.pool, key, now, &mut fx);
                 }
             }
             12..=13 => {
@@ -269,9 +361,14 @@ impl Walk {
                 self.pool.resize(size, now, &mut fx);
             }
             16 => match rng.bool() {
-                true => _ = self.pool.pause(&mut fx),
+                true => _ = self.pool.pause(at(self.now), &mut fx),
                 false => _ = self.pool.resume(now, &mut fx),
             },
+            18 => self.pool.keeper_gone(&mut fx),
+            19 if self.pool.fillers > 0 => self.pool.end_fill(),
+            19 if rng.u8(0..4) == 0 => _ = self.pool.begin_fill(now, &mut fx),
+            20 => _ = self.pool.advance(now, &mut fx),
+            19 => {}
             _ => {
                 let over = Duration::from_millis(rng.u64(0..3) * 100);
                 self.pool.reset(over, now, &mut fx);

@@ -47,9 +47,18 @@ fn a_pool_with_no_place_for_more_is_as_warm_as_it_can_be_unless_one_is_coming() 
     assert_eq!(warmth(&mut filling(2, 2, &[lent, lent]), 0), "warm");
     assert_eq!(warmth(&mut filling(2, 2, &[lent, CONNECTING]), 0), "cold");
     assert_eq!(warmth(&mut filling(3, 2, &[lent, lent]), 0), "cold");
-    let mut pool = filling(2, 2, &[lent, lent]);
+    let mut pool = filling(2, 2, &[lent]);
     pool.driverless = 1;
     assert_eq!(warmth(&mut pool, 0), "cold");
+}
+
+#[test]
+fn what_is_coming_to_a_pool_that_has_shrunk_makes_it_no_warmer() {
+    let lent = Stage::Lent;
+    let mut pool = filling(4, 4, &[lent, lent, CONNECTING]);
+    assert_eq!(warmth(&mut pool, 0), "cold");
+    let _ = fx(|fx| pool.resize(2, at(0), fx));
+    assert_eq!(warmth(&mut pool, 0), "warm", "there is no place for it");
 }
 
 #[test]
@@ -64,7 +73,8 @@ fn one_who_fills_hears_of_attempts_that_have_failed_since() {
     for failed in 1..5 {
         let (failed_before, _) = fx(|fx| pool.begin_fill(at(0), fx));
         assert_eq!((failed_before, pool.fillers), (failed, failed as usize + 1));
-        pool.statistics.failed_connects += 1;
+        let begun = fx(|fx| pool.advance(at(failed * 10_000), fx)).1;
+        let _ = refuse(&mut pool, &begun, failed * 10_000);
     }
     for left in (0..5).rev() {
         pool.end_fill();
@@ -85,11 +95,13 @@ fn one_who_fills_connects_himself_only_if_nobody_else_does_and_there_is_room() {
     );
     let mut pool = gone(filling(8, 2, &[]));
     assert_eq!(warmth(&mut pool, 0), "drive");
-    assert_eq!(warmth(&mut pool, 0), "drive");
-    assert_eq!(warmth(&mut pool, 0), "cold", "two are coming");
-    let mut pool = gone(filling(8, 2, &[Stage::Recycling]));
-    assert_eq!(warmth(&mut pool, 0), "drive");
-    assert_eq!(warmth(&mut pool, 0), "cold", "one is there, one is coming");
+    assert_eq!(warmth(&mut pool, 0), "cold", "one at a time");
+    let overdue = pool.fills_again_at(at(0));
+    assert_eq!(overdue, at(1000));
+    assert!(matches!(pool.warmth(0, overdue), Warmth::Drive(_)));
+    assert!(matches!(pool.warmth(0, overdue), Warmth::Cold));
+    let mut pool = gone(filling(2, 2, &[Stage::Lent, Stage::Closing]));
+    assert_eq!(warmth(&mut pool, 0), "cold", "there will be a place");
     let mut pool = gone(filling(2, 2, &[Stage::Lent, CONNECTING]));
     assert_eq!(warmth(&mut pool, 0), "cold", "there is no place");
     let mut pool = gone(filling(8, 2, &[CONNECTING]));
@@ -157,7 +169,7 @@ fn the_next_probe_is_due_when_the_one_before_has_ended() {
 #[test]
 fn nothing_is_probed_while_somebody_waits_or_the_pool_is_paused() {
     let mut pool = probing();
-    let _ = fx(|fx| pool.pause(fx));
+    let _ = fx(|fx| pool.pause(at(1), fx));
     assert_eq!(pool.next_due(at(0)), Moment::NEVER);
     let (key, _) = wait(&mut pool, 1, 10_000);
     let _ = fx(|fx| pool.advance(at(200), fx));

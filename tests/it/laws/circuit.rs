@@ -16,6 +16,7 @@ laws! {
         filled_pool_finds_out_that_the_server_is_back;
     virtual_only:
         hung_server_is_down,
+        nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
@@ -73,6 +74,23 @@ async fn one_caller_tries_when_the_next_attempt_is_due(w: World) {
     gate.open();
     drop(probe.await.unwrap());
     drop(pool.acquire_many(4).await);
+}
+
+/// Law 73.
+async fn nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin(w: World) {
+    w.connects().next([err()]);
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(1)));
+    is_told(&w, &pool).await;
+    w.sleep(DELAY).await;
+    let gate = Gate::new();
+    w.connects().always(ok().at(&gate));
+    let probe = w.waiter(&pool).await;
+    w.until(|| w.connects().calls() == 2).await;
+    w.sleep(3 * DELAY).await;
+    is_told(&w, &pool).await;
+    gate.open();
+    drop(probe.await.unwrap());
+    drop(pool.acquire().await.unwrap());
 }
 
 /// Law 73.

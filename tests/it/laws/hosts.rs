@@ -30,6 +30,7 @@ laws! {
         hung_host_takes_no_more_than_its_share,
         host_that_is_due_is_tried_by_one_at_a_time,
         attempt_that_is_broken_off_takes_its_host_down,
+        attempt_that_is_broken_off_before_its_time_says_nothing,
         late_failure_says_nothing_of_a_host_that_is_back,
         unattached_hosts_need_no_runtime;
 }
@@ -462,6 +463,34 @@ async fn attempt_that_is_broken_off_takes_its_host_down(w: World) {
     );
     assert_eq!(h.down(), [true, false]);
     assert_eq!(endpoints(&h.open(2).await), [1, 1]);
+}
+
+/// Law 198, by somebody who has no use for it any more.
+async fn attempt_that_is_broken_off_before_its_time_says_nothing(w: World) {
+    let hosts = [w.sibling()];
+    hosts[0].ledger().set_limit(usize::MAX);
+    hosts[0].connects().always(ok().after(w.ms(100)));
+    let balanced = Balanced::new(hosts.iter().map(World::manager));
+    balanced.attach(&w.runtime());
+    let down = || balanced.endpoints()[0].is_down;
+    let broken_off_after = async |milliseconds| {
+        let connect = async { drop(balanced.connect().await) };
+        or(connect, w.sleep(milliseconds)).await;
+    };
+    balanced.close(balanced.connect().await.unwrap()).await;
+    broken_off_after(50).await;
+    assert!(!down(), "it had no time to succeed");
+    hosts[0].connects().always(hang());
+    broken_off_after(50).await;
+    assert!(!down(), "nor had this one");
+    broken_off_after(1000).await;
+    assert!(down());
+    hosts[0].connects().next([ok()]);
+    balanced.close(balanced.connect().await.unwrap()).await;
+    assert!(!down());
+    hosts[0].connects().next([err()]);
+    assert!(balanced.connect().await.is_err());
+    assert!(down(), "who fails needs no time for that");
 }
 
 /// Law 198: a host that hung and is back is not taken down by what hung.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_lite::future::poll_once;
 use watertight::{Backoff, Condition, ConnectPolicy, Timer};
 
 use crate::support::{World, err, hang, ok};
@@ -62,6 +63,27 @@ fn spread_reset_comes_to_its_end_without_a_keeper() {
             assert!(runtime.elapsed() <= w.ms(1000));
         });
     }
+}
+
+/// Law 127 and guarantee 11: what was lent when the wait began is due at a moment that nobody could
+/// know yet.
+#[test]
+fn spread_reset_without_a_keeper_heeds_what_comes_back_during_the_wait() {
+    World::by_hand(|w, runtime| {
+        let pool = w.pool(|b| b.max_size(4).idle_timeout(None).max_lifetime(None));
+        let held = runtime.block_on(pool.acquire_many(4));
+        runtime.kill();
+        pool.reset_over(w.ms(1000));
+        let give_back = async move {
+            w.sleep(1).await;
+            drop(held);
+            std::future::pending().await
+        };
+        runtime.block_on(futures_lite::future::or(pool.wait_reset(), give_back));
+        assert_eq!(pool.status().size, 0);
+        assert_eq!(pool.statistics().closes.reset, 4);
+        assert!(runtime.elapsed() <= w.ms(1000));
+    });
 }
 
 /// Guarantee 11.
@@ -172,5 +194,51 @@ fn dirty_connection_is_not_kept_when_the_keeper_is_gone() {
         drop(conn);
         assert_eq!((w.recycles().calls(), pool.status().size), (0, 0));
         assert_eq!(pool.statistics().closes.return_queue_full, 1);
+    });
+}
+
+/// Guarantee 11: he who stands in for the keeper hears of a loan that begins after he looked.
+#[test]
+fn leak_is_reported_without_a_keeper_while_somebody_waits() {
+    World::by_hand(|w, runtime| {
+        runtime.drop_spawned(true);
+        let pool = w.pool(|b| b.max_size(1).leak_threshold(w.ms(1000)));
+        let held = runtime.block_on(pool.acquire()).unwrap();
+        let mut first = Box::pin(pool.acquire());
+        assert!(runtime.block_on(poll_once(&mut first)).is_none());
+        runtime.drop_spawned(false);
+        let second = w.acquiring_within(&pool, 5000);
+        runtime.drop_spawned(true);
+        runtime.settle();
+        drop(held);
+        // The second stands in now, and sees no loan.
+        runtime.settle();
+        let leaked = runtime.block_on(first).unwrap();
+        runtime.advance(w.ms(2000));
+        assert_eq!(pool.statistics().leaks, 1);
+        drop(leaked);
+        drop(runtime.block_on(second).unwrap());
+    });
+}
+
+/// Guarantee 11: so does he who waits for the end of a reset.
+#[test]
+fn leak_is_reported_without_a_keeper_while_somebody_waits_for_a_reset() {
+    World::by_hand(|w, runtime| {
+        runtime.drop_spawned(true);
+        let pool = w.pool(|b| b.max_size(2).leak_threshold(w.ms(1000)));
+        let old = runtime.block_on(pool.acquire()).unwrap();
+        pool.reset();
+        runtime.drop_spawned(false);
+        let renewed = w.spawn(pool.wait_reset());
+        runtime.drop_spawned(true);
+        drop(runtime.block_on(pool.acquire()).unwrap());
+        runtime.advance(w.ms(1500));
+        assert_eq!(pool.statistics().leaks, 1);
+        let new = pool.try_acquire().unwrap();
+        runtime.advance(w.ms(1500));
+        assert_eq!(pool.statistics().leaks, 2);
+        drop((old, new));
+        runtime.block_on(renewed);
     });
 }

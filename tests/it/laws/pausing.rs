@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_lite::future::poll_once;
-use watertight::{AcquireError, PausePolicy, Pool};
+use watertight::{AcquireError, ConnectPolicy, PausePolicy, Phase, Pool};
 
-use crate::support::{Gate, LawPool, World, join, laws, ok};
+use crate::support::{Gate, LawPool, Step, World, err, hang, join, laws, ok, permanent};
 
 laws! {
     every_mode:
@@ -17,6 +17,9 @@ laws! {
         those_who_wait_are_served_in_their_order_after_a_pause,
         connect_under_way_ends_idle_in_a_pause,
         paused_pool_begins_no_connects_for_those_who_wait,
+        attempts_that_fail_in_a_pause_are_no_answer,
+        permanent_failure_in_a_pause_is_no_answer,
+        deadlines_in_a_pause_breed_no_connects,
         paused_pool_can_be_closed,
         pauses_do_not_add_up;
     tasks_only:
@@ -191,6 +194,45 @@ async fn paused_pool_begins_no_connects_for_those_who_wait(w: World) {
     for conn in join(waiters).await {
         drop(conn.unwrap());
     }
+}
+
+/// Law 140: what is for the idle ones says nothing to those who wait out a pause.
+async fn attempts_that_fail_in_a_pause_are_no_answer(w: World) {
+    fail_in_a_pause(w, ConnectPolicy::FailFast, err()).await;
+}
+
+/// Law 140.
+async fn permanent_failure_in_a_pause_is_no_answer(w: World) {
+    fail_in_a_pause(w, ConnectPolicy::default(), permanent()).await;
+}
+
+async fn fail_in_a_pause(w: World, policy: ConnectPolicy, outcome: Step) {
+    let gate = Gate::new();
+    w.connects().next([outcome.at(&gate)]);
+    let pool = w.pool(|b| b.max_size(1).min_idle(1).connect_policy(policy));
+    let waiter = w.waiter(&pool).await;
+    pause(&pool);
+    gate.open();
+    w.until(|| pool.statistics().failed_connects > 0).await;
+    w.settle().await;
+    assert_eq!(pool.status().waiting, 1);
+    pool.resume();
+    drop(waiter.await.unwrap());
+}
+
+/// Laws 140 and 143: he who is late in a pause did not wait for the attempt that is under way.
+async fn deadlines_in_a_pause_breed_no_connects(w: World) {
+    w.connects().next([hang()]);
+    let pool = w.pool(|b| b.max_size(10).min_idle(1));
+    pause(&pool);
+    let waiters: Vec<_> = (0..5).map(|_| w.acquiring_within(&pool, 200)).collect();
+    for late in join(waiters).await {
+        let Err(AcquireError::TimedOut { phase, .. }) = late else {
+            panic!("{late:?}");
+        };
+        assert_eq!(phase, Phase::Wait);
+    }
+    assert_eq!(w.connects().calls(), 1);
 }
 
 /// Laws 144 and 166.

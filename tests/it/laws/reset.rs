@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use watertight::{CheckPolicy, Condition, PooledConnection};
+use watertight::{CheckPolicy, Condition, ConnectPolicy, PooledConnection};
 
-use crate::support::{Gate, LawPool, World, err, hang, join, laws, ok};
+use crate::support::{Gate, LawPool, World, err, hang, join, laws, ok, permanent};
 
 laws! {
     every_mode:
@@ -12,6 +12,7 @@ laws! {
         reset_covers_connects_under_way,
         reset_covers_a_refill_under_way,
         reset_serves_those_who_counted_on_an_old_connect,
+        connect_of_before_a_reset_fails_for_nobody,
         reset_covers_checks_and_recyclings_under_way,
         reset_fills_to_min_idle_again,
         retired_one_is_closed_after_its_loan,
@@ -23,6 +24,7 @@ laws! {
         reset_can_be_spread,
         spread_reset_covers_what_is_lent_and_what_is_in_the_making,
         earlier_reset_is_not_softened_by_a_later_one,
+        failed_check_frees_those_who_count_on_another_of_the_same_generation,
         failed_check_spares_what_was_made_after_it;
     tasks_only:
         reset_of_a_closed_pool_changes_nothing;
@@ -83,6 +85,22 @@ async fn reset_serves_those_who_counted_on_an_old_connect(w: World) {
     pool.reset();
     drop(waiter.await.unwrap());
     watch.assert_at(0);
+}
+
+/// Law 122: what an old server says is no answer for those who wait for the new one.
+async fn connect_of_before_a_reset_fails_for_nobody(w: World) {
+    for policy in [ConnectPolicy::FailFast, ConnectPolicy::default()] {
+        let gate = Gate::new();
+        w.connects().next([permanent().at(&gate)]);
+        let pool = w.pool(|b| b.max_size(1).min_idle(1).connect_policy(policy));
+        let waiter = w.waiter(&pool).await;
+        w.until(|| pool.status().connecting == 1).await;
+        pool.reset();
+        gate.open();
+        drop(waiter.await.unwrap());
+        assert_eq!(pool.statistics().failed_connects, 1);
+        pool.close().await;
+    }
 }
 
 /// Law 122, for all that is on its way back.
@@ -205,6 +223,22 @@ async fn failed_check_condemns_all_that_were_made_before(w: World) {
     assert_eq!(pool.statistics().closes.reset, 9);
     assert_eq!(w.checks().calls(), 1);
     drop(pool.acquire().await.unwrap());
+}
+
+/// Law 97: nobody counts on a check of what is condemned.
+async fn failed_check_frees_those_who_count_on_another_of_the_same_generation(w: World) {
+    let pool = w.pool(|b| {
+        b.max_size(3)
+            .reset_on_failed_check(true)
+            .check_policy(CheckPolicy::Always)
+    });
+    drop(pool.acquire_many(2).await);
+    w.checks().next([err().after(w.ms(100)), hang()]);
+    let waiters = [w.waiter(&pool).await, w.waiter(&pool).await];
+    let watch = w.stopwatch();
+    let held = join(waiters).await;
+    watch.assert_at(100);
+    drop(held);
 }
 
 /// Law 97, the end of it.

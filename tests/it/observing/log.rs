@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 use watertight::{AcquireError, Pool, PooledConnection, VirtualRuntime};
@@ -51,6 +52,17 @@ impl Log {
     }
 }
 
+/// Runs a story under a subscriber of its own.
+///
+/// As long as there is only one, tracing asks the thread that comes to a callsite first whether
+/// anybody listens, and that may be the thread of another test, where nobody does. A second one that
+/// stays makes it ask them all.
+fn under(subscriber: impl Subscriber + Send + Sync, story: impl FnOnce()) {
+    static SECOND: OnceLock<Dispatch> = OnceLock::new();
+    SECOND.get_or_init(|| Dispatch::new(NoSubscriber::default()));
+    tracing::subscriber::with_default(subscriber, story);
+}
+
 /// Runs a story and returns what the log says of it.
 fn logged(story: impl FnOnce(&VirtualRuntime)) -> Log {
     let log = Log::default();
@@ -60,7 +72,7 @@ fn logged(story: impl FnOnce(&VirtualRuntime)) -> Log {
         .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .with_writer(log.clone())
         .finish();
-    tracing::subscriber::with_default(subscriber, || story(&Mortal::new()));
+    under(subscriber, || story(&Mortal::new()));
     log
 }
 
@@ -110,6 +122,35 @@ fn life_of_a_pool_is_in_the_log() {
     ] {
         assert_eq!(log.lines_with(words), times, "{words:?} in\n{text}");
     }
+}
+
+/// The runtime drops the attempt, and the future of the manager's with it.
+#[test]
+fn what_a_dropped_attempt_logs_is_in_its_span() {
+    struct Dialling;
+    impl Drop for Dialling {
+        fn drop(&mut self) {
+            tracing::info!("hanging up");
+        }
+    }
+    let log = logged(|runtime| {
+        let pool = Pool::from_fn(|| async {
+            let _dialling = Dialling;
+            std::future::pending::<Result<u8, io::Error>>().await
+        })
+        .name("orders")
+        .min_idle(1)
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+        runtime.settle();
+        assert_eq!(pool.status().connecting, 1);
+        runtime.kill();
+    });
+    let text = log.text();
+    let words = ["connect{", "pool=\"orders\"", "hanging up"];
+    assert_eq!(log.lines_with(&words), 1, "{text}");
+    assert_eq!(log.lines_with(&["connect{", "close"]), 1, "{text}");
 }
 
 /// An error may hold a password.
@@ -181,7 +222,7 @@ fn subscriber_that_panics_changes_nothing() {
     for loses_tasks in [false, true] {
         let panics = Arc::new(AtomicBool::new(true));
         let subscriber = Panicking(Arc::clone(&panics));
-        tracing::subscriber::with_default(subscriber, || {
+        under(subscriber, || {
             let runtime = Mortal::new();
             let pool = Pool::from_fn(|| async { Ok::<_, io::Error>(1) })
                 .max_size(1)

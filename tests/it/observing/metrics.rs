@@ -2,9 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
-use metrics::with_local_recorder;
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use watertight::{
@@ -60,6 +67,31 @@ impl Seen {
 }
 
 #[test]
+fn pools_of_one_name_have_their_metrics_in_common() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = Mortal::new();
+        let pools = [(3, 2), (5, 4)].map(|(max_size, max_idle)| {
+            let pool = builder("db", &runtime, made).max_size(max_size);
+            pool.max_idle(max_idle).build().unwrap()
+        });
+        for pool in &pools {
+            drop(runtime.block_on(pool.acquire()).unwrap());
+        }
+        let _held = runtime.block_on(pools[0].acquire()).unwrap();
+        let seen = Seen::at(&exporter);
+        assert_eq!(seen.of_connections("count db used"), "1");
+        assert_eq!(seen.of_connections("count db idle"), "1");
+        assert_eq!(seen.of_connections("create_time_count db"), "2");
+        assert_eq!(seen.of_connections("max db"), "5", "the last one's");
+        assert_eq!(seen.of_connections("idle_max db"), "4");
+        pools[0].resize(1);
+        assert_eq!(Seen::at(&exporter).of_connections("max db"), "1");
+    });
+}
+
+#[test]
 fn pool_is_recorded_by_the_names_of_the_conventions() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let exporter = recorder.handle();
@@ -108,6 +140,9 @@ fn pool_is_recorded_by_the_names_of_the_conventions() {
             _ = PooledConnection::detach(pool.acquire().await.unwrap());
             pool.close().await;
             let seen = Seen::at(&exporter);
+            // From the end of its wait on.
+            assert_eq!(seen.of_connections("use_time_sum db"), "3");
+            assert_eq!(seen.of_connections("use_time_count db"), "4");
             assert_eq!(seen.of_connections("timeouts db"), "1");
             assert_eq!(seen.of_connections("count db used"), "0");
             assert_eq!(seen.of_connections("count db idle"), "0");
@@ -221,4 +256,70 @@ fn series_of_a_closed_pool_disappear() {
             staying.close().await;
         });
     });
+}
+
+/// A recorder whose histograms call the pool's metrics back: whenever something is recorded, and when the
+/// first of them is dropped.
+#[derive(Clone, Default)]
+struct Touching {
+    metrics: Arc<OnceLock<PoolMetrics>>,
+    dropped: Arc<AtomicBool>,
+}
+
+struct Touches(Touching);
+
+impl HistogramFn for Touches {
+    fn record(&self, _: f64) {
+        self.0.metrics.get().unwrap().touch();
+    }
+}
+
+impl Drop for Touches {
+    fn drop(&mut self) {
+        if !self.0.dropped.swap(true, Ordering::Relaxed) {
+            self.0.metrics.get().unwrap().touch();
+        }
+    }
+}
+
+impl Recorder for Touching {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Touches(self.clone())))
+    }
+}
+
+/// The recorder is foreign code, which no lock may be held for.
+#[test]
+fn recorder_may_touch_the_metrics_while_it_records() {
+    let (done, end) = channel();
+    thread::spawn(move || {
+        let recorder = Touching::default();
+        with_local_recorder(&recorder, || {
+            let metrics = PoolMetrics::new("db");
+            _ = recorder.metrics.set(metrics.clone());
+            let runtime = Mortal::new();
+            let pool = Pool::from_fn(made as Connect).runtime(runtime.clone());
+            let pool = pool.observer(metrics).build().unwrap();
+            runtime.block_on(async {
+                drop(pool.acquire().await.unwrap());
+                drop(pool.acquire().await.unwrap());
+                pool.close().await;
+            });
+        });
+        done.send(recorder.dropped.load(Ordering::Relaxed)).unwrap();
+    });
+    let end = end.recv_timeout(Duration::from_secs(60));
+    assert!(end.expect("the recorder waits for itself"));
 }

@@ -1,7 +1,11 @@
 //! On tokio.
 
+#[cfg(unix)]
+mod refused;
+
 use std::net::SocketAddr;
 use std::sync::LazyLock;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,16 +15,30 @@ use watertight::{CheckPolicy, Condition, FromFn, Manager, Metrics, TokioRuntime}
 
 use super::*;
 
+/// What has not come by then never will.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 type Connect = fn() -> std::future::Ready<io::Result<u8>>;
 
 fn trivial() -> watertight::Builder<FromFn<Connect>> {
     Pool::from_fn(|| std::future::ready(Ok(0)))
 }
 
+fn two_workers() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 #[test]
 fn tokio_without_its_timer_is_refused_when_the_pool_is_built() {
     let runtime = Builder::new_current_thread().build().unwrap();
     let built = runtime.block_on(async { trivial().build() });
+    assert_eq!(built.unwrap_err(), BuildError::NoTimer);
+    let from_outside = TokioRuntime::new(runtime.handle().clone());
+    let built = trivial().runtime(from_outside).build();
     assert_eq!(built.unwrap_err(), BuildError::NoTimer);
 }
 
@@ -61,6 +79,51 @@ fn sleep_goes_on_when_its_runtime_has_shut_down() {
         block_on(ours.sleep_until(ours.now() + Duration::from_millis(1)));
         assert!(start.elapsed() >= waited_for);
     }
+}
+
+/// Guarantee 11. One of its workers is stuck, so its timers are not stopped, but they go off no more.
+#[test]
+fn sleep_goes_on_when_its_runtime_cannot_be_shut_down() {
+    let runtime = two_workers();
+    let ours = TokioRuntime::new(runtime.handle().clone());
+    let (unstick, stuck) = channel::<()>();
+    let (tell, told) = channel();
+    runtime.spawn(async move {
+        tell.send(()).unwrap();
+        let _ = stuck.recv();
+    });
+    told.recv().unwrap();
+    let handle = runtime.handle().clone();
+    let waited_for = Duration::from_millis(300);
+    let start = Instant::now();
+    let (done, woken) = channel();
+    let (tell, told) = channel();
+    let sleeper = thread::spawn(move || {
+        handle.block_on(async {
+            let mut sleep = ours.sleep_until(ours.now() + waited_for);
+            assert!(futures_lite::future::poll_once(&mut sleep).await.is_none());
+            tell.send(()).unwrap();
+            sleep.await;
+            done.send(Instant::now()).unwrap();
+        });
+    });
+    told.recv().unwrap();
+    runtime.shutdown_background();
+    let end = woken.recv_timeout(PATIENCE);
+    drop(unstick);
+    sleeper.join().unwrap();
+    assert!(end.expect("it is woken meanwhile") >= start + waited_for);
+}
+
+/// Nobody runs the runtime, so what is posted there would pile up.
+#[test]
+fn sleep_from_elsewhere_leaves_nothing_behind() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let ours = TokioRuntime::new(runtime.handle().clone());
+    for _ in 0..10 {
+        block_on(ours.sleep_until(ours.now() + Duration::from_millis(1)));
+    }
+    assert_eq!(runtime.metrics().num_alive_tasks(), 0);
 }
 
 static SHARED: LazyLock<Pool<FromFn<Connect>>> =
@@ -200,22 +263,60 @@ fn manager_that_needs_a_reactor_works_from_a_plain_thread() {
 /// Threads of the runtime that block in an acquire hold up their tasks, not the pool.
 #[test]
 fn blocking_acquire_in_a_task_does_not_dead_lock_a_multi_thread_runtime() {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let connect = || async {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            Ok::<_, io::Error>(())
-        };
-        let pool = Pool::from_fn(connect).max_size(1).build().unwrap();
-        let blocking = pool.sync();
-        let task = tokio::spawn(async move { blocking.acquire().map(drop) });
-        task.await.unwrap().unwrap();
-        pool.close().await;
+    let runtime = two_workers();
+    let connect = || async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok::<_, io::Error>(())
+    };
+    let build = move || Pool::from_fn(connect).max_size(1).build().unwrap().sync();
+    let task = runtime.spawn(async move {
+        let pool = build();
+        // A worker keeps the task that it spawned last for itself: the connect, and then the close.
+        drop(pool.acquire().unwrap());
+        pool.close();
     });
+    runtime.block_on(task).unwrap();
+    // Nor can the keeper be waited for, which is not always there yet.
+    for _ in 0..100 {
+        let pool = runtime.block_on(async { build() });
+        let blocking = pool.clone();
+        let task = runtime.spawn(async move { blocking.acquire().map(drop) });
+        runtime.block_on(task).unwrap().unwrap();
+        pool.close();
+    }
+}
+
+/// A worker keeps what was spawned last for itself, on whichever runtime the pool is.
+#[test]
+fn blocking_acquire_gives_away_the_task_that_it_waits_for_though_the_pool_is_elsewhere() {
+    let runtime = two_workers();
+    let task = runtime.spawn(async {
+        let pool = trivial().max_size(1).runtime(TokioRuntime::background());
+        let pool = pool.build().unwrap();
+        let held = pool.acquire().await.unwrap();
+        tokio::spawn(async { drop(held) });
+        pool.sync().acquire_timeout(PATIENCE).map(drop)
+    });
+    runtime.block_on(task).unwrap().unwrap();
+}
+
+/// The other worker sleeps, and this one has been the last to look after timers.
+#[test]
+fn blocking_acquire_gives_away_the_timers_that_it_waits_for() {
+    let runtime = two_workers();
+    let task = runtime.spawn(async {
+        let pool = trivial().max_size(1).runtime(TokioRuntime::background());
+        let pool = pool.build().unwrap();
+        let held = pool.acquire().await.unwrap();
+        tokio::spawn(async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            drop(held);
+        });
+        // Until both workers have nothing to do, and this task is woken by a timer.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pool.sync().acquire_timeout(PATIENCE).map(drop)
+    });
+    runtime.block_on(task).unwrap().unwrap();
 }
 
 /// On a single thread nothing else can run meanwhile: the deadline ends it.

@@ -286,7 +286,7 @@ impl Ledger {
     /// unless it was detached. `politely`: through the manager, for no task was lost.
     pub(crate) fn assert_all_gone(&self, politely: bool) {
         let books = self.lock();
-        assert_eq!(books.connecting, [], "attempts to connect are left");
+        assert_eq!(books.connecting, [0; 0], "attempts to connect are left");
         for (id, entry) in books.entries.iter().enumerate() {
             if entry.detached {
                 continue;

@@ -203,11 +203,7 @@ impl World {
     /// Those who wait for something other than a connection have been told, or will look.
     fn assert_told(&self, before: &Before) {
         assert!(before.over || !self.is_over() || self.drained, "drained");
-        if let Filler::Parked {
-            failed_before,
-            rung: false,
-        } = self.filler
-        {
+        if let (Filler::Parked { failed_before, .. }, false) = (self.filler, self.is_to_fill()) {
             let warmth = self.pool.clone().warmth(failed_before, self.now);
             assert!(matches!(warmth, Warmth::Cold), "`fill` sleeps: {warmth:?}");
         }
@@ -230,7 +226,7 @@ impl World {
             && self.jobs.iter().all(slow)
             && !self.is_to_keep()
             && self.keeper != Keeper::Ending
-            && !matches!(self.filler, Filler::Parked { rung: true, .. })
+            && !self.is_to_fill()
     }
 
     /// In a calm state there is nothing to do, and whatever comes next has somebody who will see
@@ -262,13 +258,10 @@ impl World {
             Keeper::Parked { until, .. } => timers.fold(until, Moment::min),
             _ => timers.min().unwrap_or(due),
         };
-        match self.filler {
-            // Its attempt is not awaited by anybody's timer, but somebody has one.
-            Filler::Driving { .. } => {
-                let never = due != Moment::NEVER && first == Moment::NEVER;
-                assert!(!never, "all sleep for ever");
-            }
-            _ => assert!(first <= due, "all sleep past what is due"),
-        }
+        let filler = match self.filler {
+            Filler::Parked { until, .. } => until,
+            Filler::Absent => Moment::NEVER,
+        };
+        assert!(first.min(filler) <= due, "all sleep past what is due");
     }
 }

@@ -132,7 +132,7 @@ fn waiter_polled_at_any_time_by_any_task_has_no_dead_end() {
 #[test]
 fn pool_that_loses_tasks_and_its_keeper_has_no_dead_end() {
     let may = &[Cancel, Lose, LoseKeeper];
-    of("lost tasks", may, |_| {}).goes(extent(2, ANY, 41_200), extent(3, 2, 195_000));
+    of("lost tasks", may, |_| {}).goes(extent(2, ANY, 41_200), extent(3, 2, 194_000));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn pool_that_loses_tasks_and_is_closed_has_no_dead_end() {
 fn pool_that_always_checks_has_no_dead_end() {
     let may = &[Soil, Condemn, Lose, Try];
     let always = |config: &mut Config| config.check_policy = CheckPolicy::Always;
-    of("always checks", may, always).goes(extent(2, 1, 30_200), extent(2, ANY, 178_000));
+    of("always checks", may, always).goes(extent(2, 1, 29_600), extent(2, ANY, 177_000));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn pool_that_checks_what_is_stale_has_no_dead_end() {
         config.check_policy = CheckPolicy::IdleFor(UNIT - Duration::from_millis(1));
         config.idle_order = IdleOrder::Fifo;
     };
-    of("checks the stale", may, stale).goes(extent(2, ANY, 6200), extent(3, 2, 29_100));
+    of("checks the stale", may, stale).goes(extent(2, ANY, 6200), extent(3, 2, 28_500));
 }
 
 #[test]
@@ -190,10 +190,29 @@ fn filling_one_at_a_time_has_no_dead_end() {
 }
 
 #[test]
+fn filling_where_several_are_missing_has_no_dead_end() {
+    let may = &[LoseKeeper, Fill, Lose, Try, Pause];
+    let refills = |config: &mut Config| {
+        config.max_size = 3;
+        config.min_idle = 2;
+    };
+    of("fill several", may, refills).goes(extent(1, 1, 11_800), extent(2, 1, 97_500));
+}
+
+#[test]
+fn filling_with_slow_attempts_has_no_dead_end() {
+    let may = &[LoseKeeper, Fill, Lose, BeShort];
+    let refills = |config: &mut Config| config.min_idle = 1;
+    of("fill slowly", may, refills)
+        .with_attempts_of(UNIT * 2)
+        .goes(extent(1, 1, 25_500), extent(1, 2, 133_000));
+}
+
+#[test]
 fn pool_with_max_idle_has_no_dead_end() {
     let may = &[Cancel, Break, Adopt, Refuse, Retain];
     let few = |config: &mut Config| config.max_idle = Some(1);
-    of("max_idle, adopt, retain", may, few).goes(extent(2, ANY, 6100), extent(3, ANY, 12_800));
+    of("max_idle, adopt, retain", may, few).goes(extent(2, ANY, 5800), extent(3, ANY, 12_000));
 }
 
 #[test]
@@ -223,7 +242,7 @@ fn pool_that_connects_one_at_a_time_has_no_dead_end() {
 fn pool_with_max_uses_has_no_dead_end() {
     let may = &[Cancel, Soil, Condemn];
     let twice = |config: &mut Config| config.max_uses = Some(2);
-    of("max_uses", may, twice).goes(extent(2, ANY, 1900), extent(3, ANY, 4000));
+    of("max_uses", may, twice).goes(extent(2, ANY, 1700), extent(3, ANY, 3500));
 }
 
 #[test]
@@ -234,13 +253,13 @@ fn pool_whose_connections_age_has_no_dead_end() {
         config.max_lifetime = Some(UNIT * 3);
         config.min_idle = 1;
     };
-    of("ages", may, ages).goes(extent(2, 0, 17_200), extent(2, ANY, 44_500));
+    of("ages", may, ages).goes(extent(2, 0, 16_900), extent(2, ANY, 44_200));
 }
 
 #[test]
 fn waiter_with_a_deadline_has_no_dead_end() {
     let may = &[BeShort, Break, Lose];
-    of("deadlines", may, |_| {}).goes(extent(2, 1, 34_800), extent(3, 1, 751_000));
+    of("deadlines", may, |_| {}).goes(extent(2, 1, 34_700), extent(3, 1, 736_000));
 }
 
 #[test]
@@ -271,13 +290,13 @@ fn slow_attempt_of_a_waiter_has_no_dead_end() {
 #[test]
 fn pool_that_is_resized_has_no_dead_end() {
     let may = &[Resize, Cancel, Refuse];
-    of("resized", may, |_| {}).goes(extent(2, ANY, 7000), extent(3, ANY, 15_100));
+    of("resized", may, |_| {}).goes(extent(2, ANY, 7000), extent(3, ANY, 15_000));
 }
 
 #[test]
 fn pool_that_is_resized_while_retain_looks_has_no_dead_end() {
     let may = &[Retain, Cancel, Resize, Adopt, Close];
-    of("resized, retain, adopt", may, |_| {}).goes(extent(2, ANY, 9900), extent(3, ANY, 19_900));
+    of("resized, retain, adopt", may, |_| {}).goes(extent(2, ANY, 8900), extent(3, ANY, 17_100));
 }
 
 #[test]
@@ -295,7 +314,7 @@ fn pool_that_is_paused_while_tasks_are_lost_has_no_dead_end() {
 #[test]
 fn pool_that_is_reset_has_no_dead_end() {
     let may = &[Reset, Cancel, Refuse, Detach];
-    of("reset", may, |_| {}).goes(extent(2, ANY, 4300), extent(3, ANY, 9100));
+    of("reset", may, |_| {}).goes(extent(2, ANY, 5900), extent(3, ANY, 12_600));
 }
 
 #[test]
@@ -311,7 +330,7 @@ fn pool_that_condemns_all_for_one_has_no_dead_end() {
         config.check_policy = CheckPolicy::Always;
         config.reset_on_failed_check = true;
     };
-    of("condemns all", may, strict).goes(extent(2, 1, 19_600), extent(2, ANY, 11_500));
+    of("condemns all", may, strict).goes(extent(2, 1, 18_500), extent(2, ANY, 10_300));
 }
 
 #[test]
@@ -333,7 +352,7 @@ fn hot_path_of_a_pool_that_is_paused_and_reset_has_no_dead_end() {
 #[test]
 fn hot_path_has_no_dead_end() {
     let may = &[BeHot, Close];
-    of("hot path", may, |_| {}).goes(extent(2, 0, 23_600), extent(3, 0, 51_900));
+    of("hot path", may, |_| {}).goes(extent(2, 0, 23_600), extent(3, 0, 50_400));
 }
 
 #[test]
@@ -347,7 +366,7 @@ fn hot_path_while_fill_looks_has_no_dead_end() {
 fn hot_path_of_an_ageing_pool_has_no_dead_end() {
     let may = &[BeHot];
     let ages = |config: &mut Config| config.max_lifetime = Some(UNIT * 3);
-    of("hot path, max_lifetime", may, ages).goes(extent(1, 0, 13_300), extent(2, 0, 745_000));
+    of("hot path, max_lifetime", may, ages).goes(extent(1, 0, 13_000), extent(2, 0, 708_000));
 }
 
 #[test]
@@ -357,5 +376,5 @@ fn hot_path_of_a_pool_with_limits_has_no_dead_end() {
         config.min_idle = 1;
         config.max_idle = Some(1);
     };
-    of("hot path, limits", may, limits).goes(extent(1, 0, 31_200), extent(2, 0, 84_500));
+    of("hot path, limits", may, limits).goes(extent(1, 0, 30_900), extent(2, 0, 83_000));
 }

@@ -225,13 +225,19 @@ impl World {
         match self.filler {
             Filler::Absent if self.may(May::Fill) => ops.push(Op::Fill),
             Filler::Absent => {}
-            Filler::Parked { rung, .. } => {
-                if rung {
+            Filler::Parked { .. } => {
+                if self.is_to_fill() {
                     ops.push(Op::LookWarm);
                 }
                 ops.push(Op::StopFilling);
             }
-            Filler::Driving { .. } => ops.push(Op::StopFilling),
+        }
+    }
+
+    pub(super) fn is_to_fill(&self) -> bool {
+        match self.filler {
+            Filler::Absent => false,
+            Filler::Parked { rung, until, .. } => rung || until <= self.now,
         }
     }
 
@@ -294,7 +300,9 @@ impl World {
             Op::Step(user) => self.step(user, &mut fx),
             Op::Cancel(user) => {
                 let key = self.waiting(user).key;
-                let _ = self.pool.cancel(key, now, &mut fx);
+                if self.pool.quit(key).is_none() {
+                    let _ = self.pool.cancel(key, now, &mut fx);
+                }
                 self.leave(user, User::Away);
             }
             Op::End(index, end) => self.end(index, end, &mut fx),
@@ -314,7 +322,7 @@ impl World {
             }
             Op::Tick => self.now = self.next_event().expect("something is due"),
             Op::Resize(size) => self.pool.resize(size, now, &mut fx),
-            Op::Pause => _ = self.pool.pause(&mut fx),
+            Op::Pause => _ = self.pool.pause(now, &mut fx),
             Op::Resume => _ = self.pool.resume(now, &mut fx),
             Op::Reset => self.pool.reset(Duration::ZERO, now, &mut fx),
             Op::Close => self.pool.close(&mut fx),
@@ -329,18 +337,14 @@ impl World {
             }
             Op::Fill => {
                 let failed_before = self.pool.begin_fill(now, &mut fx);
-                let rung = true;
                 self.filler = Filler::Parked {
                     failed_before,
-                    rung,
+                    rung: true,
+                    until: Moment::NEVER,
                 };
             }
             Op::LookWarm => self.look_warm(),
-            Op::StopFilling => {
-                self.filler = Filler::Absent;
-                self.orphan(Runner::Filler);
-                self.pool.end_fill();
-            }
+            Op::StopFilling => self.stop_filling(),
         }
         self.absorb(fx);
     }
@@ -354,13 +358,14 @@ impl World {
         self.users[user] = match self.pool.join(self.now, deadline, &mut waker, fx) {
             Join::Served(live) => holding(live),
             Join::Closed | Join::Rejected(_) => User::Away,
-            Join::Queued(key) => User::Waiting(Waiting {
+            Join::Queued { key, busy } => User::Waiting(Waiting {
                 key,
                 deadline,
                 task: false,
                 woken: false,
-                at: At::Look,
-                timer: Moment::NEVER,
+                // There is nothing to look for: its waker has been left.
+                at: if busy { At::Look } else { At::Parked },
+                timer: if busy { Moment::NEVER } else { deadline },
             }),
         };
     }
@@ -392,20 +397,28 @@ impl World {
         let Filler::Parked { failed_before, .. } = self.filler else {
             panic!("nobody looks");
         };
-        self.filler = match self.pool.warmth(failed_before, self.now) {
-            Warmth::Cold => Filler::Parked {
-                failed_before,
-                rung: false,
-            },
+        let parked = |rung, until| Filler::Parked {
+            failed_before,
+            rung,
+            until,
+        };
+        match self.pool.warmth(failed_before, self.now) {
+            Warmth::Cold => {
+                let until = self.pool.fills_again_at(self.now);
+                self.filler = parked(false, until);
+            }
             Warmth::Drive(id) => {
                 let (task, runner) = (Task::Connect(id), Runner::Filler);
                 self.jobs.push(Job { task, runner });
-                Filler::Driving { failed_before }
+                self.filler = parked(true, Moment::NEVER);
             }
-            Warmth::Warm | Warmth::Failed(_) | Warmth::Closed => {
-                self.pool.end_fill();
-                Filler::Absent
-            }
-        };
+            Warmth::Warm | Warmth::Failed(_) | Warmth::Closed => self.stop_filling(),
+        }
+    }
+
+    fn stop_filling(&mut self) {
+        self.filler = Filler::Absent;
+        self.orphan(Runner::Filler);
+        self.pool.end_fill();
     }
 }

@@ -75,8 +75,11 @@ impl World {
             Filler::Parked {
                 failed_before,
                 rung,
-            } => row.small(1).flag(rung).flag(self.failed(failed_before)),
-            Filler::Driving { failed_before } => row.small(2).flag(self.failed(failed_before)),
+                until,
+            } => {
+                let row = row.small(1).flag(rung).flag(self.failed(failed_before));
+                row.time(self.until(until))
+            }
         };
         row.0.into_boxed_slice()
     }

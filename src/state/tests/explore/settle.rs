@@ -33,10 +33,7 @@ impl World {
             Keeper::Ending => Some(Op::KeeperEnds),
             _ => self.is_to_keep().then_some(Op::Keep),
         };
-        let filler = || {
-            let rung = matches!(self.filler, Filler::Parked { rung: true, .. });
-            rung.then_some(Op::LookWarm)
-        };
+        let filler = || self.is_to_fill().then_some(Op::LookWarm);
         let holders = || {
             let mut users = self.users.iter();
             let holds = |user: &User| matches!(user, User::Holding(_));

@@ -105,11 +105,8 @@ impl World {
                 self.waiting_mut(user).woken = true;
             }
             Runner::Filler => {
-                if let (true, Filler::Driving { failed_before }) = (over, self.filler) {
-                    self.filler = Filler::Parked {
-                        failed_before,
-                        rung: true,
-                    };
+                if let (true, Filler::Parked { rung, .. }) = (over, &mut self.filler) {
+                    *rung = true;
                 }
             }
         }

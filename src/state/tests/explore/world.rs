@@ -154,13 +154,11 @@ pub(super) enum Keeper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filler {
     Absent,
-    /// Rung: it is to look again.
+    /// Asleep until then, beside the attempts that it runs. Rung: it is to look again.
     Parked {
         failed_before: u64,
         rung: bool,
-    },
-    Driving {
-        failed_before: u64,
+        until: Moment,
     },
 }
 
@@ -317,6 +315,9 @@ impl World {
         let pool = &self.pool;
         let mut at = vec![pool.retry.due(), pool.refill_after];
         if let Keeper::Parked { until, .. } = self.keeper {
+            at.push(until);
+        }
+        if let Filler::Parked { until, .. } = self.filler {
             at.push(until);
         }
         for (_, waiting) in self.all_waiting() {

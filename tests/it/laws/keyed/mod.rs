@@ -34,6 +34,7 @@ laws! {
         dead_key_is_tried_again_when_it_is_due,
         key_whose_circuit_is_broken_is_remembered_for_a_while,
         lost_tasks_lose_no_place,
+        key_whose_circuit_is_broken_is_not_remembered_without_a_keeper,
         keys_outlive_their_runtime;
 }
 
@@ -404,6 +405,26 @@ async fn lost_tasks_lose_no_place(w: World) {
     drop(waiting.await.unwrap());
     runtime.drop_spawned(false);
     assert_eq!(w.ledger().peak(), 2);
+}
+
+/// Law 197: nobody would forget it later.
+async fn key_whose_circuit_is_broken_is_not_remembered_without_a_keeper(w: World) {
+    let schedule = Backoff::new(w.ms(1000), w.ms(1000));
+    let pool = w.keyed_pool(|b| {
+        b.each(|pool| pool.connect_policy(ConnectPolicy::CircuitBreaker(schedule)))
+    });
+    for key in [1, 2] {
+        pool.connects(key).always(err());
+    }
+    assert!(pool.acquire(1).await.is_err());
+    assert_eq!(pool.keys(), [1]);
+    let runtime = w.virtual_time().unwrap().clone();
+    runtime.drop_spawned(true);
+    assert!(pool.acquire(2).await.is_err());
+    assert_eq!(pool.keys(), [1]);
+    runtime.kill();
+    assert!(pool.keys().is_empty());
+    runtime.drop_spawned(false);
 }
 
 /// Guarantee 11.

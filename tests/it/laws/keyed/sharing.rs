@@ -15,7 +15,10 @@ laws! {
         discarded_connection_makes_room,
         busy_key_does_not_starve_another,
         key_that_discards_does_not_starve_another,
+        key_that_detaches_does_not_starve_another,
         key_that_fails_fast_does_not_starve_another,
+        key_whose_connects_hang_does_not_starve_another,
+        return_makes_room_for_those_before_only,
         two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
 }
@@ -150,6 +153,60 @@ async fn key_that_discards_does_not_starve_another(w: World) {
     held.discard();
     join(tasks).await;
     assert_eq!(order.is(), [1, 1, 1, 2, 1, 1, 1]);
+}
+
+/// Law 193: its places come free without a close.
+async fn key_that_detaches_does_not_starve_another(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let held = pool.acquire(1).await.unwrap();
+    let order = Order::default();
+    let detach = |lent: Lent| drop(lent.detach());
+    let tasks = order.of_seven(&w, &pool, detach).await;
+    detach(held);
+    join(tasks).await;
+    assert_eq!(order.is(), [1, 1, 1, 2, 1, 1, 1]);
+}
+
+/// Law 193: what comes back goes, and not what may never be made.
+async fn key_whose_connects_hang_does_not_starve_another(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    let held = pool.acquire(1).await.unwrap();
+    pool.connects(1).always(ok().at(&gate));
+    let impatient = pool.acquire_timeout(1, w.ms(200)).await;
+    assert!(impatient.unwrap_err().is_timed_out());
+    assert_eq!(pool.total_status().connecting, 1, "it goes on");
+    let order = Order::default();
+    let mut tasks = Vec::new();
+    for key in [2, 1] {
+        tasks.push(order.waiter(&w, &pool, key, drop).await);
+    }
+    drop(held);
+    w.until(|| !order.is().is_empty()).await;
+    w.settle().await;
+    assert_eq!(order.is().first(), Some(&2));
+    gate.open();
+    join(tasks).await;
+}
+
+/// Law 193: two come back, and one of another key waits.
+async fn return_makes_room_for_those_before_only(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(2));
+    let mut held = pool.acquire_many(1, 2).await;
+    w.closes().next([ok().at(&gate)]);
+    let order = Order::default();
+    let mut tasks = Vec::new();
+    for key in [2, 1] {
+        tasks.push(order.waiter(&w, &pool, key, drop).await);
+    }
+    drop(held.pop());
+    w.until(|| w.ledger().closes_begun() == 1).await;
+    drop(held);
+    w.until(|| order.is() == [1]).await;
+    assert_eq!(w.ledger().closes_begun(), 1);
+    gate.open();
+    join(tasks).await;
 }
 
 /// Law 192.

@@ -12,6 +12,8 @@ pub(crate) type Birth = usize;
 pub(crate) struct Generation {
     /// Resets so far.
     pub(crate) resets: usize,
+    /// What is of before so many of them is as good as gone: the last of these was not spread.
+    pub(crate) gone: usize,
     /// Connections with lower numbers were there when a check failed of one that nothing was known
     /// against until then.
     pub(crate) floor: usize,
@@ -54,16 +56,20 @@ impl Ledger {
         (at_hand.count(), like_that.count())
     }
 
-    /// The pool is about to be reset.
-    pub(crate) fn reset(&self) {
-        self.lock().generation.resets += 1;
+    /// The pool is about to be reset, at once or spread over a time.
+    pub(crate) fn reset(&self, at_once: bool) {
+        let generation = &mut self.lock().generation;
+        generation.resets += 1;
+        if at_once {
+            generation.gone = generation.resets;
+        }
     }
 
     /// A check has failed of this connection.
     pub(crate) fn check_failed(&self, id: usize) {
         let mut books = self.lock();
-        let Generation { resets, floor } = books.generation;
-        if books.entries[id].born == resets && id >= floor {
+        let Generation { gone, floor, .. } = books.generation;
+        if books.entries[id].born >= gone && id >= floor {
             books.generation.floor = books.entries.len();
         }
     }

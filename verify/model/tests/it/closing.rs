@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use watertight::Condition;
 
-use crate::support::{Acquired, block_on, explore, explore_crowd, held, queued};
-
-fn assert_served_or_closed(answer: &Acquired) {
-    let closed = answer.as_ref().err().is_some_and(|error| error.is_closed());
-    assert!(answer.is_ok() || closed);
-}
+use crate::support::{assert_served_or_closed, block_on, explore, explore_crowd, held, queued};
 
 #[test]
 fn last_handle_and_a_guard_may_go_together() {

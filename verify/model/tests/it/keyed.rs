@@ -32,6 +32,31 @@ fn return_of_one_key_makes_room_for_another() {
 }
 
 #[test]
+fn idle_connection_that_is_snatched_away_is_not_taken_for_the_last() {
+    explore(|world| {
+        let pool = world.keyed_pool(2, Script::default());
+        for key in ['a', 'b'] {
+            let caller = pool.clone();
+            let idle = world.eventually(async move { caller.acquire(&key).await });
+            drop(idle.expect("served"));
+        }
+        // That of 'a' has been idle for longer, and is lent while a place is looked for.
+        let (caller, other) = (pool.clone(), pool.clone());
+        let (served, end) = async_channel::bounded::<()>(1);
+        world.blocked(async move {
+            let guard = caller.acquire(&'a').await.expect("served");
+            let _ = end.recv().await;
+            drop(guard);
+        });
+        world.blocked(async move {
+            drop(other.acquire(&'c').await.expect("served"));
+            drop(served);
+        });
+        world.finish_keyed(pool, &['a', 'b', 'c']);
+    });
+}
+
+#[test]
 fn two_keys_on_two_threads_share_one_place() {
     explore(|world| {
         let pool = world.keyed_pool(1, Script::default());
@@ -82,6 +107,31 @@ fn attempt_that_is_lost_with_its_place_gets_another_place() {
         world.blocked(async move { drop(other.await.expect("served")) });
         world.blocked(async move { drop(waiter.await.expect("served")) });
         world.shut_runtime_down();
+        world.finish_keyed(pool, &['a', 'b']);
+    });
+}
+
+#[test]
+fn two_that_come_back_at_once_make_room_for_one_of_another_key() {
+    explore(|world| {
+        let pool = world.keyed_pool(2, Script::default());
+        let guards = [(), ()].map(|()| {
+            let caller = pool.clone();
+            let guard = world.eventually(async move { caller.acquire(&'a').await });
+            guard.expect("served")
+        });
+        let other = queued(&pool, 'b');
+        world.clock.advance(MOMENT);
+        let waiter = queued(&pool, 'a');
+        for waiting in [other, waiter] {
+            world.blocked(async move { drop(waiting.await.expect("served")) });
+        }
+        for guard in guards {
+            world.thread(move || drop(guard));
+        }
+        world.settle();
+        let closes = pool.statistics(&'a').expect("one is idle").closes;
+        assert_eq!(closes.resize, 1, "{pool:?}");
         world.finish_keyed(pool, &['a', 'b']);
     });
 }

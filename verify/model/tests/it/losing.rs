@@ -1,8 +1,8 @@
 //! A runtime that drops its tasks.
 
-use watertight::Condition;
+use watertight::{Condition, Pool};
 
-use crate::support::{Script, block_on, explore, explore_crowd, held, queued};
+use crate::support::{Maker, Script, World, block_on, explore, explore_crowd, held, queued};
 
 #[test]
 fn dirty_connection_does_not_outlive_the_keeper() {
@@ -133,5 +133,40 @@ fn pool_ends_though_its_runtime_ends_first() {
         world.thread(move || drop(pool));
         world.shut_runtime_down();
         world.over();
+    });
+}
+
+/// A pool that nobody fills but who asks for it, and whose first attempt hangs.
+fn cold_pool(world: &World, places: usize) -> Pool<Maker> {
+    let script = Script {
+        hanging_connects: 1,
+        ..Script::default()
+    };
+    world.lose_tasks();
+    world.scripted_pool(places, script, |pool| pool.min_idle(1))
+}
+
+#[test]
+fn fill_that_connects_hears_that_the_pool_closes() {
+    explore(|world| {
+        let pool = cold_pool(world, 1);
+        let (filling, closing) = (pool.clone(), pool.clone());
+        world.blocked(async move {
+            let told = filling.fill().await;
+            assert!(told.is_err_and(|error| error.is_closed()));
+        });
+        world.thread(move || block_on(closing.close()));
+        world.close(pool);
+    });
+}
+
+#[test]
+fn fill_that_connects_hears_that_the_pool_is_warm() {
+    explore(|world| {
+        let pool = cold_pool(world, 2);
+        let (filling, adopting, conn) = (pool.clone(), pool.clone(), world.conn());
+        world.blocked(async move { filling.fill().await.expect("it is warm") });
+        world.thread(move || assert!(adopting.adopt(conn).is_ok()));
+        world.finish(pool, 1);
     });
 }

@@ -3,6 +3,7 @@
 //! See `verify/README.md`.
 
 mod ageing;
+mod begun_here;
 mod cancelling;
 mod closing;
 mod exits;

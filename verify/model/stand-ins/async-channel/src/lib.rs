@@ -168,6 +168,11 @@ impl<T> Queue<T> {
 }
 
 impl<T> Sender<T> {
+    pub fn close(&self) -> bool {
+        self.0.close();
+        true
+    }
+
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.0.change(|queue| queue.push(message))
     }

@@ -17,5 +17,10 @@ pub(crate) fn held(pool: &Pool<Maker>) -> PooledConnection<Maker> {
     pool.try_acquire().expect("one is idle")
 }
 
+pub(crate) fn assert_served_or_closed(answer: &Acquired) {
+    let closed = answer.as_ref().err().is_some_and(|error| error.is_closed());
+    assert!(answer.is_ok() || closed);
+}
+
 #[cfg(shuttle)]
 pub(crate) type KeyedPools = watertight::KeyedPool<char, Maker>;

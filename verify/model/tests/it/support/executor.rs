@@ -20,6 +20,8 @@ struct Core {
     changed: Condvar,
     /// Every task that has been spawned and is not over.
     tasks: Plain<Vec<Arc<Task>>>,
+    /// The scenario's callers count as being on this runtime.
+    at_home: AtomicBool,
 }
 
 #[derive(Default)]
@@ -98,7 +100,13 @@ impl Executor {
             queue: Mutex::new(Queue::default()),
             changed: Condvar::new(),
             tasks: Plain::default(),
+            at_home: AtomicBool::new(false),
         }))
+    }
+
+    /// From now on whoever calls the pool is on this runtime, if anybody asks.
+    pub(crate) fn is_home_to_callers(&self) {
+        self.0.at_home.store(true, Ordering::Relaxed);
     }
 
     /// Polls tasks. If none can run and threads wait for one, this deadlocks, and the model
@@ -224,6 +232,10 @@ impl Spawner for Executor {
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         self.spawn(Box::pin(async move { work() }));
+    }
+
+    fn is_current(&self) -> bool {
+        self.0.at_home.load(Ordering::Relaxed)
     }
 }
 
