@@ -4,8 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use async_channel::Receiver;
-
+use crate::channel::{Receiver, channel};
 use crate::job::{Job, Outcome, Unrun, pass_on};
 use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
@@ -152,13 +151,13 @@ impl<B: BlockingManager> Blocking<B> {
     /// Runs `work` where blocking is allowed, and passes its panic on.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&B) -> T + Send + 'static) -> T {
         let manager = Arc::clone(&self.manager);
-        let (report, outcome) = async_channel::bounded(1);
+        let (report, outcome) = channel(1);
         self.spawn(Job::new(
             move || work(&manager),
             // If nobody is interested any more, the result is dropped here.
-            move |outcome| drop(report.try_send(outcome)),
+            move |outcome| drop(report.send(outcome)),
         ));
-        pass_on(outcome.recv().await.ok().flatten())
+        pass_on(outcome.next().await.flatten())
     }
 
     /// Begins a connect. It reports to whoever awaits one then, or closes what it has made.
@@ -190,12 +189,12 @@ impl<B: BlockingManager> Blocking<B> {
         connection: &mut BlockingConnection<B::Connection>,
         work: impl FnOnce(&B, &mut B::Connection) -> T + Send + 'static,
     ) -> T {
-        let (home, way_home) = async_channel::bounded(1);
+        let (home, way_home) = channel(1);
         let mut away = connection.send_away(way_home);
         let outcome = self
             .run(move |manager| {
                 let outcome = catch_unwind(AssertUnwindSafe(|| work(manager, &mut away)));
-                if let Err(unwanted) = home.try_send(away) {
+                if let Err(unwanted) = home.send(away) {
                     manager.close(unwanted.into_inner());
                 }
                 outcome
@@ -281,7 +280,7 @@ impl<C> BlockingConnection<C> {
 
     async fn come_home(&mut self) {
         if let Place::Away(way_home) = &self.place {
-            if let Ok(connection) = way_home.recv().await {
+            if let Some(connection) = way_home.next().await {
                 self.place = Place::Here(connection);
             }
         }

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::thread;
 use std::time::Duration;
 
+use crate::channel::{Sender, channel};
 use crate::clock::Moment;
 use crate::event::{Acquired, Closed, Returned};
 use crate::lending::Wait;
@@ -91,11 +92,11 @@ impl<M: Manager> PooledConnection<M> {
     ///
     /// Cancelling it only means not to know: from its first poll on the connection is on its way.
     pub async fn release(mut conn: Self) {
-        let (over, end) = async_channel::bounded(1);
+        let (over, end) = channel::<()>(0);
         conn.hand_in(None, Some(over));
         drop(conn);
         // Nothing is ever sent: the sender is dropped when it is over.
-        let _ = end.recv().await;
+        end.next().await;
     }
 
     /// How old the connection is and how often it has been lent.
@@ -114,7 +115,7 @@ impl<M: Manager> PooledConnection<M> {
 
     /// The one way back. Whatever happens here, the place travels with the connection.
     #[inline]
-    fn hand_in(&mut self, verdict: Option<Verdict>, over: Option<async_channel::Sender<()>>) {
+    fn hand_in(&mut self, verdict: Option<Verdict>, over: Option<Sender<()>>) {
         let Some(Loan { mut live, shared }) = self.loan.take() else {
             return;
         };

@@ -57,9 +57,8 @@ impl<M: Manager> Ends<M> {
 }
 
 impl<M: Manager> Drop for Shared<M> {
-    /// The state may have kept an error, and the keeper has a waker.
+    /// The state may have kept an error.
     fn drop(&mut self) {
-        contain(|| self.returns.close());
         let state = self.state.get_mut();
         let blank = State::new(*state.config(), 0);
         let state = std::mem::replace(state, blank);

@@ -32,6 +32,7 @@ mod balanced;
 mod bell;
 mod blocking;
 mod builder;
+mod channel;
 mod clock;
 mod config;
 mod connection;

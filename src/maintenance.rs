@@ -11,12 +11,12 @@
 use std::future::Future;
 use std::pin::pin;
 
-use async_channel::{Receiver, Sender};
-
+use crate::bell::Bell;
+use crate::channel::Receiver;
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::manager::Manager;
-use crate::primitives::{Arc, Weak, contain};
+use crate::primitives::{Arc, Mutex, Weak};
 use crate::race::race;
 use crate::returns::Return;
 use crate::runtime::BoxFuture;
@@ -32,9 +32,11 @@ pub(crate) fn keep<M: Manager>(
     let keeper = Keeper {
         shared: Arc::downgrade(shared),
         incoming,
-        jobs: shared
-            .setting(Config::return_room)
-            .map(async_channel::bounded),
+        jobs: Arc::new(Jobs {
+            most: shared.setting(Config::return_room),
+            under_way: Mutex::new(0),
+            over: Bell::default(),
+        }),
     };
     let signals = Arc::clone(&shared.signals);
     async move {
@@ -64,19 +66,36 @@ struct Round {
 struct Keeper<M: Manager> {
     shared: Weak<Shared<M>>,
     incoming: Option<Receiver<Return<M>>>,
-    /// One message for each job under way, if their number is limited: while this is full, what
-    /// comes is left in the queue.
-    jobs: Option<(Sender<()>, Receiver<()>)>,
+    jobs: Arc<Jobs>,
+}
+
+/// The jobs under way. While there are too many, what comes is left in the queue.
+struct Jobs {
+    most: Option<usize>,
+    under_way: Mutex<usize>,
+    over: Bell,
 }
 
 /// The right to one job. Dropping it makes room for the next.
-struct Slot(Option<Receiver<()>>);
+struct Slot(Arc<Jobs>);
+
+impl Jobs {
+    async fn begin(self: &Arc<Self>) -> Slot {
+        let look = || {
+            let mut under_way = self.under_way.lock();
+            let room = self.most.is_none_or(|most| *under_way < most);
+            *under_way += usize::from(room);
+            drop(under_way);
+            room.then(|| Slot(Arc::clone(self)))
+        };
+        self.over.until(look).await
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(jobs) = &self.0 {
-            contain(|| jobs.try_recv());
-        }
+        *self.0.under_way.lock() -= 1;
+        self.0.over.ring();
     }
 }
 
@@ -111,14 +130,10 @@ impl<M: Manager> Keeper<M> {
         let Some(incoming) = &self.incoming else {
             return std::future::pending().await;
         };
-        let mut slot = Slot(None);
-        if let Some((room, jobs)) = &self.jobs {
-            let _ = room.send(()).await;
-            slot = Slot(Some(jobs.clone()));
-        }
-        match incoming.recv().await {
-            Ok(returned) => Some((slot, returned)),
-            Err(_) => std::future::pending().await,
+        let slot = self.jobs.begin().await;
+        match incoming.next().await {
+            Some(returned) => Some((slot, returned)),
+            None => std::future::pending().await,
         }
     }
 
@@ -142,9 +157,7 @@ impl<M: Manager> Drop for Keeper<M> {
         let Some(incoming) = self.incoming.take() else {
             return;
         };
-        incoming.close();
-        #[cfg(not(mutant = "queue-is-kept"))]
-        while let Ok(returned) = incoming.try_recv() {
+        for returned in incoming.close() {
             // Closed politely where the runtime still runs tasks, dropped where it does not.
             match self.shared.upgrade() {
                 Some(shared) => shared.abandon(returned),

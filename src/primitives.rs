@@ -1,8 +1,8 @@
 //! The one door to everything concurrent: a model checker's types can be put in here without
 //! touching the rest of the crate.
 //!
-//! Under `verify/model` they are: its build sets one of the two `cfg`s. It also puts stand-ins of
-//! its own in the place of `async_channel` and `parking`, which need no door for that.
+//! Under `verify/model` they are: its build sets one of the two `cfg`s. It also puts a stand-in of
+//! its own in the place of `parking`, which needs no door for that.
 
 #[cfg(loom)]
 use loom::sync as checked;

@@ -1,10 +1,9 @@
 //! The way back of a connection that is not plainly clean.
 
-use async_channel::TrySendError;
-
+use crate::channel::{Refused, Sender};
 use crate::lease::Held;
 use crate::manager::Manager;
-use crate::primitives::{Arc, contain};
+use crate::primitives::Arc;
 use crate::shared::Shared;
 use crate::state::{Live, Returned, Stage, Verdict};
 use crate::status::CloseReason;
@@ -15,7 +14,7 @@ pub(crate) struct Return<M: Manager> {
     pub(crate) held: Held<M>,
     /// Dropped when the work is over, which is how [`release`](crate::PooledConnection::release)
     /// learns of it.
-    pub(crate) over: Option<async_channel::Sender<()>>,
+    pub(crate) over: Option<Sender<()>>,
 }
 
 impl<M: Manager> Shared<M> {
@@ -25,7 +24,7 @@ impl<M: Manager> Shared<M> {
         self: &Arc<Self>,
         live: Box<Live<M::Connection>>,
         verdict: Verdict,
-        over: Option<async_channel::Sender<()>>,
+        over: Option<Sender<()>>,
     ) {
         #[cfg(mutant = "wakes-too-early")]
         self.transition(|state, _, fx| state.wake_first(fx));
@@ -55,12 +54,10 @@ impl<M: Manager> Shared<M> {
     /// Hands a connection that needs work to the keeper. If the queue is full, or its reader
     /// gone, the connection is taken out of the error and closed; its place travels with it.
     fn send_back(&self, returned: Return<M>) {
-        // To wake the keeper is foreign, and what comes after that is nothing.
-        let sent = contain(|| self.returns.try_send(returned)).unwrap_or(Ok(()));
-        match sent {
+        match self.returns.send(returned) {
             Ok(()) => {}
             // A keeper that was revived has no queue, but it shows that tasks are run again.
-            Err(TrySendError::Closed(returned)) if self.state.lock().is_kept() => {
+            Err(Refused::Closed(returned)) if self.state.lock().is_kept() => {
                 self.spawn(Box::pin(work::take_care(returned)));
             }
             Err(refused) if cfg!(mutant = "refused-is-dropped") => drop(refused),

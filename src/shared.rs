@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::attempts::AttemptId;
 use crate::bell::Bell;
+use crate::channel::{Sender, channel};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::contained::Ends;
@@ -41,7 +42,7 @@ pub(crate) struct Shared<M: Manager> {
     /// A guess that somebody waits, see [`is_crowded`](Shared::is_crowded).
     crowded: AtomicBool,
     /// The way back for connections that need work; its other end belongs to the keeper.
-    pub(crate) returns: async_channel::Sender<Return<M>>,
+    pub(crate) returns: Sender<Return<M>>,
     /// The handle, for guards that are asked for their pool. Not that of a tenant: what its places
     /// are is for its landlord to say.
     pub(crate) handle: Weak<Handle<M>>,
@@ -136,11 +137,8 @@ impl<M: Manager> Shared<M> {
         let manager = Arc::new(manager);
         let origin = runtime.now();
         let seed = runtime.entropy();
-        let (returns, incoming) = match config.return_room() {
-            Some(capacity) => async_channel::bounded(capacity),
-            // There are never more in it than there are places.
-            None => async_channel::unbounded(),
-        };
+        // Without a limit, there are never more in it than there are places.
+        let (returns, incoming) = channel(config.return_room().unwrap_or(usize::MAX));
         let mut state = State::new(config, seed);
         if let Some(landlord) = &landlord {
             state.become_tenant(landlord.tenant());

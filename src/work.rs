@@ -94,7 +94,7 @@ pub(crate) async fn take_care<M: Manager>(returned: Return<M>) {
         Stage::Recycling => recycle(held).await,
         _ => close(held).await,
     }
-    contain(|| drop(over));
+    drop(over);
 }
 
 async fn recycle<M: Manager>(mut held: Held<M>) {

@@ -3,6 +3,7 @@
 mod begun_here;
 #[cfg(feature = "tokio")]
 mod greedy;
+mod inline;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 

@@ -42,15 +42,15 @@ fn idle_connection_that_is_snatched_away_is_not_taken_for_the_last() {
         }
         // That of 'a' has been idle for longer, and is lent while a place is looked for.
         let (caller, other) = (pool.clone(), pool.clone());
-        let (served, end) = async_channel::bounded::<()>(1);
+        let (end, served) = parking::pair();
         world.blocked(async move {
             let guard = caller.acquire(&'a').await.expect("served");
-            let _ = end.recv().await;
+            end.park();
             drop(guard);
         });
         world.blocked(async move {
             drop(other.acquire(&'c').await.expect("served"));
-            drop(served);
+            served.unpark();
         });
         world.finish_keyed(pool, &['a', 'b', 'c']);
     });

@@ -1,0 +1,162 @@
+//! An executor whose wakers poll their task then and there, on the thread of whoever wakes.
+
+use std::future::poll_fn;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::sync::{Mutex, TryLockError};
+use std::task::{Context, Poll, Wake};
+use std::thread;
+
+use watertight::{Blocking, BlockingManager, Metrics, PooledConnection};
+
+use super::*;
+
+#[derive(Clone, Copy)]
+struct Inline;
+
+struct Task {
+    future: Mutex<Option<BoxFuture<()>>>,
+    woken: AtomicBool,
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        while self.woken.load(Ordering::SeqCst) {
+            let mut future = match self.future.try_lock() {
+                // Whoever polls it now looks again.
+                Err(TryLockError::WouldBlock) => return,
+                future => future.expect("no task panics"),
+            };
+            self.woken.store(false, Ordering::SeqCst);
+            let waker = Arc::clone(&self).into();
+            let mut cx = Context::from_waker(&waker);
+            if let Some(Poll::Ready(())) = future.as_mut().map(|task| task.as_mut().poll(&mut cx)) {
+                *future = None;
+            }
+        }
+    }
+}
+
+impl Spawner for Inline {
+    fn spawn(&self, task: BoxFuture<()>) {
+        let task = Task {
+            future: Mutex::new(Some(task)),
+            woken: AtomicBool::new(false),
+        };
+        Arc::new(task).wake();
+    }
+}
+
+impl Timer for Inline {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        Box::pin(poll_fn(move |cx| {
+            let left = at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            thread::spawn(move || {
+                thread::sleep(left.min(Duration::from_millis(20)));
+                waker.wake();
+            });
+            Poll::Pending
+        }))
+    }
+}
+
+/// Runs something that might hang.
+fn comes_to_its_end(test: impl FnOnce() + Send + 'static) {
+    let (done, end) = mpsc::channel();
+    thread::spawn(move || {
+        test();
+        done.send(()).expect("somebody waits");
+    });
+    end.recv_timeout(Duration::from_secs(30))
+        .expect("it comes to its end");
+}
+
+/// Makes numbers, which take a turn of the executor's to recycle.
+struct Numbers;
+
+impl watertight::Manager for Numbers {
+    type Connection = u8;
+    type Error = io::Error;
+
+    async fn connect(&self) -> io::Result<u8> {
+        futures_lite::future::yield_now().await;
+        Ok(7)
+    }
+
+    fn inspect(&self, _: &mut u8) -> watertight::Condition {
+        watertight::Condition::Dirty
+    }
+
+    async fn recycle(&self, _: &mut u8) -> io::Result<()> {
+        futures_lite::future::yield_now().await;
+        Ok(())
+    }
+}
+
+#[test]
+fn what_comes_back_is_recycled_by_an_executor_that_polls_in_its_wakers() {
+    for room in [None, Some(1), Some(8)] {
+        comes_to_its_end(move || {
+            let pool = Pool::builder(Numbers)
+                .runtime(Inline)
+                .max_size(2)
+                .return_queue(room)
+                .build()
+                .unwrap();
+            for _ in 0..20 {
+                let held = [0, 1].map(|_| block_on(pool.acquire()).unwrap());
+                let [one, two] = held;
+                drop(one);
+                block_on(PooledConnection::release(two));
+                assert_eq!(pool.status().in_use, 0);
+            }
+            block_on(pool.close());
+        });
+    }
+}
+
+struct Plain;
+
+impl BlockingManager for Plain {
+    type Connection = u8;
+    type Error = io::Error;
+
+    fn connect(&self) -> io::Result<u8> {
+        Ok(7)
+    }
+
+    fn check(&self, _: &mut u8, _: &Metrics) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn blocking_calls_come_home_to_an_executor_that_polls_in_its_wakers() {
+    comes_to_its_end(|| {
+        let pool = SyncPool::builder(Blocking::new(Plain))
+            .runtime(Inline)
+            .max_size(2)
+            .check_policy(watertight::CheckPolicy::Always)
+            .build()
+            .unwrap();
+        thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    for _ in 0..50 {
+                        drop(pool.acquire().unwrap());
+                    }
+                });
+            }
+        });
+        pool.close();
+    });
+}
