@@ -3,12 +3,13 @@
 import re
 
 # By default: the hand-off, the lease, the deadline and the shutdown.
-FILES = [
-    "src/acquire.rs", "src/lending.rs", "src/lease.rs", "src/shared.rs", "src/returns.rs", "src/work.rs",
-    "src/waiters.rs", "src/connection.rs", "src/maintenance.rs", "src/bell.rs", "src/attempts.rs", "src/retry.rs", "src/clock.rs", "src/state/mod.rs",
-    "src/state/place.rs", "src/state/loans.rs", "src/state/answers.rs", "src/state/flow.rs", "src/state/supply.rs",
-    "src/state/outcomes.rs", "src/state/upkeep.rs",
-]
+FILES = [f"src/{name}.rs" for name in (
+    "acquire", "attempts", "bell", "channel", "clock", "connection", "contained", "filling", "here", "job", "late",
+    "lease", "lending", "loan", "maintenance", "operations", "race", "retry", "returns", "shared", "waiters", "work",
+    "keyed/accounts", "keyed/books", "keyed/core", "state/answers", "state/flow", "state/loans", "state/mod",
+    "state/outcomes", "state/place", "state/renewal", "state/shed", "state/short", "state/supply", "state/tenancy",
+    "state/upkeep",
+)]
 NOT_A_STATEMENT = re.compile(
     r"(let|use|fn|pub|impl|struct|enum|match|for|while|loop|mod|const|type|else|assert|debug_assert)\b|//|#|[})\].?]"
     # It only looks whether the books are straight.
