@@ -45,9 +45,10 @@ def skip(tests):
 # Which tests are run, from the quickest to the slowest: the binary, and its arguments. The first test
 # that fails is enough.
 STAGES = [
-    ("lib", ["--skip", "explore"]),
+    ("lib", ["--skip", "explore", "--skip", "walk"]),
     ("sim", ["--skip", "corpus"]),
     ("it", skip([*REAL, *LATER, "table"])),
+    ("lib", ["walk"]),
     ("it", [*LATER, *skip(REAL)]),
     ("lib", ["explore"]),
     ("it", REAL),
