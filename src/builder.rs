@@ -120,7 +120,7 @@ impl<M: Manager, P> Builder<M, P> {
     }
 
     /// Room in the queue of returned connections that need recycling or closing; also how many of
-    /// them are worked on at a time. No limit but the number of places unless set, or above 65,536; 0 is
+    /// them are worked on at a time. No limit but the number of places unless set; 0 is
     /// an error.
     ///
     /// When it is full, a connection that needs recycling is closed instead, which does not wait

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 use crate::bell::Bell;
 use crate::primitives::{Arc, Mutex};
 
+/// Room for so many is kept when all have been received.
+const KEPT: usize = 64;
+
 /// A queue with room for so many messages.
 pub(crate) fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let channel = Arc::new(Channel {
@@ -83,6 +86,9 @@ impl<T> Receiver<T> {
         let look = || {
             let mut queue = self.0.queue.lock();
             let message = queue.messages.pop_front();
+            if queue.messages.is_empty() && queue.messages.capacity() > KEPT {
+                queue.messages = VecDeque::new();
+            }
             (message.is_some() || queue.closed).then_some(message)
         };
         self.0.changed.until(look).await
@@ -145,6 +151,22 @@ mod tests {
             drop(sender);
             assert_eq!(waiting.join().ok().flatten(), None);
         });
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let (sender, receiver) = channel(usize::MAX);
+        let room = || receiver.0.queue.lock().messages.capacity();
+        for most in [KEPT, 10 * KEPT] {
+            for message in 0..most {
+                assert_eq!(sender.send(message), Ok(()));
+            }
+            assert!(room() >= most);
+            for message in 0..most {
+                assert_eq!(block_on(receiver.next()), Some(message));
+            }
+            assert_eq!(room(), if most > KEPT { 0 } else { KEPT });
+        }
     }
 
     #[test]

@@ -262,11 +262,10 @@ impl Config {
         }
     }
 
-    /// Room in the queue of returned connections. It is set aside at once, so what nobody could mean
-    /// counts as no limit.
-    pub(crate) fn return_room(&self) -> Option<usize> {
-        const MOST: usize = 1 << 16;
-        self.return_queue.filter(|&room| room <= MOST)
+    /// Room in the queue of returned connections. Without a limit, there are never more in it than
+    /// there are places.
+    pub(crate) fn return_room(&self) -> usize {
+        self.return_queue.unwrap_or(usize::MAX)
     }
 
     /// How coarse the ages of idle connections are: a tenth of the shortest age that matters, a

@@ -71,7 +71,7 @@ struct Keeper<M: Manager> {
 
 /// The jobs under way. While there are too many, what comes is left in the queue.
 struct Jobs {
-    most: Option<usize>,
+    most: usize,
     under_way: Mutex<usize>,
     over: Bell,
 }
@@ -83,7 +83,7 @@ impl Jobs {
     async fn begin(self: &Arc<Self>) -> Slot {
         let look = || {
             let mut under_way = self.under_way.lock();
-            let room = self.most.is_none_or(|most| *under_way < most);
+            let room = *under_way < self.most;
             *under_way += usize::from(room);
             drop(under_way);
             room.then(|| Slot(Arc::clone(self)))

@@ -137,8 +137,7 @@ impl<M: Manager> Shared<M> {
         let manager = Arc::new(manager);
         let origin = runtime.now();
         let seed = runtime.entropy();
-        // Without a limit, there are never more in it than there are places.
-        let (returns, incoming) = channel(config.return_room().unwrap_or(usize::MAX));
+        let (returns, incoming) = channel(config.return_room());
         let mut state = State::new(config, seed);
         if let Some(landlord) = &landlord {
             state.become_tenant(landlord.tenant());

@@ -92,20 +92,3 @@ fn each_setting_that_makes_no_sense_is_found_and_its_neighbour_is_not() {
         config.connect_policy = ConnectPolicy::Retry(Backoff::new(ms(2), ms(1)));
     }));
 }
-
-#[test]
-fn room_for_returns_that_nobody_could_mean_is_no_limit() {
-    for (asked, room) in [
-        (None, None),
-        (Some(1), Some(1)),
-        (Some(1 << 16), Some(1 << 16)),
-        (Some((1 << 16) + 1), None),
-        (Some(usize::MAX), None),
-    ] {
-        let config = Config {
-            return_queue: asked,
-            ..Config::default()
-        };
-        assert_eq!(config.return_room(), room, "{asked:?}");
-    }
-}

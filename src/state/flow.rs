@@ -221,9 +221,14 @@ impl<C, E> State<C, E> {
         })
     }
 
-    /// Replaces a waiter's waker. The old one is to be dropped without the lock.
+    /// Replaces a waiter's waker. What comes back is to be dropped without the lock: the old one, or
+    /// this one if there is nothing left to be woken for.
     pub(crate) fn leave_waker(&mut self, key: usize, waker: Waker) -> Option<Waker> {
-        self.waiters.get_mut(key).waker.replace(waker)
+        let waiter = self.waiters.get_mut(key);
+        match waiter.outcome {
+            Some(_) => Some(waker),
+            None => waiter.waker.replace(waker),
+        }
     }
 
     /// A waiter takes over an attempt to connect. `None` if somebody else was quicker.

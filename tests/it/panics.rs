@@ -2,6 +2,7 @@
 //! poisons nothing.
 
 mod at_the_end;
+mod keys;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -297,3 +297,16 @@ fn an_attempt_that_lost_its_task_is_not_kept_for_one_who_is_late() {
     let (_, late) = fx(|fx| pool.time_out(key, at(10), fx));
     assert!(late.progress && pool.driverless == 0);
 }
+
+#[test]
+fn a_waker_that_comes_too_late_comes_back() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let [live] = lent(&mut pool, 1).try_into().expect("one");
+    let (key, _) = wait(&mut pool, 0, 1000);
+    let old = waker().and_then(|waker| pool.leave_waker(key, waker));
+    assert!(old.is_some(), "nobody wants the one before it");
+    let _ = give_back(&mut pool, live, 1);
+    let late = waker().and_then(|waker| pool.leave_waker(key, waker));
+    assert!(late.is_some(), "it is served as it is");
+    let _ = served(&mut pool, key);
+}
