@@ -10,7 +10,7 @@ use crate::manager::Manager;
 use crate::pool::Pool;
 use crate::primitives::Arc;
 use crate::race::race;
-use crate::shared::reach;
+use crate::shared::{Shared, reach};
 use crate::sync_pool::SyncPool;
 
 macro_rules! changes {
@@ -231,6 +231,49 @@ impl<M: Manager> Pool<M> {
                 None => Some(()),
             };
             signals.closing.until(look).await;
+        }
+    }
+}
+
+impl<M: Manager> Shared<M> {
+    /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
+    pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
+        if self.transition(|state, now, fx| state.pause(now, fx)) {
+            self.tell(|observer| observer.paused());
+        }
+        let shared = Arc::clone(self);
+        async move {
+            let quiet = || (!shared.state.lock().is_quieting()).then_some(());
+            shared.signals.progress.until(quiet).await;
+        }
+    }
+
+    /// Resolves when nothing is left of before the last reset.
+    pub(crate) async fn renewed(self: &Arc<Self>) {
+        let renewed = || self.state.lock().is_renewed().then_some(());
+        loop {
+            let unattended = || {
+                let state = self.state.lock();
+                (!state.is_kept()).then(|| state.wakes_at())
+            };
+            let progress = &self.signals.progress;
+            let seen = progress.until(|| match renewed() {
+                Some(()) => Some(None),
+                None => unattended().map(Some),
+            });
+            let Some(due) = seen.await else {
+                return;
+            };
+            // There is no keeper to look after what is due, nor after what comes back before then and
+            // is due earlier.
+            let sooner = || {
+                let state = self.state.lock();
+                (state.is_renewed() || state.wakes_at() < due).then_some(())
+            };
+            let at = due.to_instant(self.origin);
+            let at = reach(&*self.runtime, at);
+            race(pin!(progress.until(sooner)), pin!(at)).await;
+            self.transition(|state, now, fx| state.advance(now, fx));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What every handle, guard and task of a pool has in common.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 use std::time::Instant;
@@ -19,7 +18,6 @@ use crate::maintenance;
 use crate::manager::Manager;
 use crate::observer::{Audience, Observer, Watch};
 use crate::primitives::{Arc, Mutex, Weak, contain};
-use crate::race::race;
 use crate::returns::Return;
 use crate::runtime::{BoxFuture, Runtime};
 use crate::state::{Effects, Live, Stage, State, Tag};
@@ -357,47 +355,6 @@ impl<M: Manager> Shared<M> {
         }
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
-    }
-
-    /// Pauses the pool, and resolves when nothing is in use any more, or the pause is over.
-    pub(crate) fn pause(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<M> {
-        if self.transition(|state, now, fx| state.pause(now, fx)) {
-            self.tell(|observer| observer.paused());
-        }
-        let shared = Arc::clone(self);
-        async move {
-            let quiet = || (!shared.state.lock().is_quieting()).then_some(());
-            shared.signals.progress.until(quiet).await;
-        }
-    }
-
-    /// Resolves when nothing is left of before the last reset.
-    pub(crate) async fn renewed(self: &Arc<Self>) {
-        let renewed = || self.state.lock().is_renewed().then_some(());
-        loop {
-            let unattended = || {
-                let state = self.state.lock();
-                (!state.is_kept()).then(|| state.wakes_at())
-            };
-            let progress = &self.signals.progress;
-            let seen = progress.until(|| match renewed() {
-                Some(()) => Some(None),
-                None => unattended().map(Some),
-            });
-            let Some(due) = seen.await else {
-                return;
-            };
-            // There is no keeper to look after what is due, nor after what comes back before then and
-            // is due earlier.
-            let sooner = || {
-                let state = self.state.lock();
-                (state.is_renewed() || state.wakes_at() < due).then_some(())
-            };
-            let at = due.to_instant(self.origin);
-            let at = reach(&*self.runtime, at);
-            race(pin!(progress.until(sooner)), pin!(at)).await;
-            self.transition(|state, now, fx| state.advance(now, fx));
-        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
