@@ -117,9 +117,12 @@ impl<M: Manager> Shared<M> {
     #[cold]
     fn give_back(self: Arc<Self>, stage: Stage, tag: Tag, reason: CloseReason, lost: bool) {
         // Before anybody learns that the last one is gone.
-        if !matches!(stage, Stage::Connecting(_)) {
-            let connection = tag.id;
-            self.tell(|observer| observer.closed(&Closed { connection, reason }));
+        match stage {
+            Stage::Connecting(_) => self.claim_place(),
+            _ => {
+                let connection = tag.id;
+                self.tell(|observer| observer.closed(&Closed { connection, reason }));
+            }
         }
         self.transition(|state, now, fx: &mut Effects<_, _>| {
             state.given_back(stage, tag.epoch, reason, lost, now, fx);

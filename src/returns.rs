@@ -28,8 +28,8 @@ impl<M: Manager> Shared<M> {
     ) {
         #[cfg(mutant = "wakes-too-early")]
         self.transition(|state, _, fx| state.wake_first(fx));
-        if let (Some(landlord), Verdict::Clean | Verdict::Dirty) = (&self.landlord, verdict) {
-            landlord.claim();
+        if matches!(verdict, Verdict::Clean | Verdict::Dirty) {
+            self.claim_place();
         }
         let (returned, crowded) = self.transition(|state, now, fx| {
             let returned = state.returned(live, verdict, now, fx);

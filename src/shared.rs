@@ -57,9 +57,9 @@ pub(crate) trait Landlord<M: Manager>: Send + Sync {
     /// Looks how the tenant stands. Called after its transitions, without its lock.
     fn look(&self, tenant: &Arc<Shared<M>>);
 
-    /// A connection of the tenant's is about to come back: takes a place from the tenant, if somebody
-    /// else has been waiting for one for longer than those who wait here. Whichever connection comes
-    /// back first is closed for that. Called without its lock.
+    /// A connection of the tenant's is about to come back, or an attempt of its has failed: takes a place
+    /// from the tenant, if somebody else has been waiting for one for longer than those who wait here.
+    /// Whichever connection comes back first is closed for that. Called without its lock.
     fn claim(&self);
 }
 
@@ -355,6 +355,13 @@ impl<M: Manager> Shared<M> {
         }
         #[cfg(not(mutant = "rings-before-it-closes"))]
         self.signals.closing.ring();
+    }
+
+    /// What is in the caller's hand is about to leave it: its place may be somebody else's turn.
+    pub(crate) fn claim_place(&self) {
+        if let Some(landlord) = &self.landlord {
+            landlord.claim();
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -58,6 +58,7 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
         .and_then(|error| contain(|| shared.manager.is_permanent(error)))
         .unwrap_or(false);
     lease.surrender();
+    shared.claim_place();
     shared.transition(|state, now, fx| state.connect_failed(stage, error, permanent, now, fx));
 }
 

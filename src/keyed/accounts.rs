@@ -179,11 +179,6 @@ impl Account {
     pub(super) fn room(&self, most: usize) -> usize {
         most.saturating_sub(self.held)
     }
-
-    /// Places that were given up and are not free yet.
-    pub(super) fn owed(&self) -> usize {
-        self.owed
-    }
 }
 
 #[cfg(test)]

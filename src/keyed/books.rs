@@ -139,7 +139,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         }
         self.searched = !found;
         if self.accounts.are_short() {
-            self.claim_leaving(looked_at, at);
+            self.claim_closing(looked_at, at);
         }
     }
 
@@ -183,15 +183,15 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         }
     }
 
-    /// Claims a place that is about to come free, for somebody who has waited longer than those
-    /// who wait there.
-    fn claim_leaving(&mut self, id: TenantId, at: Instant) {
-        let Some(tenant) = self.tenants.get(&id) else {
-            return;
-        };
-        let standing = tenant.standing(at);
-        if standing.leaving > tenant.account.owed() && self.is_outranked(tenant, standing) {
-            self.change(id, at, |state, _| state.give_up_next());
+    /// Claims the place of a connection that is being closed, for somebody who has waited longer than
+    /// those who wait there.
+    fn claim_closing(&mut self, id: TenantId, at: Instant) {
+        let outranked = self
+            .tenants
+            .get(&id)
+            .is_some_and(|tenant| self.is_outranked(tenant, tenant.standing(at)));
+        if outranked {
+            self.change(id, at, |state, _| state.give_up_closing());
         }
     }
 

@@ -310,7 +310,8 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         todo.carry_out();
     }
 
-    /// Claims a place of which the connection is about to come back, if it is somebody else's turn.
+    /// Claims the place of a connection that is about to come back, or of an attempt that has failed, if
+    /// it is somebody else's turn.
     fn claim(&self, id: TenantId) {
         let at = now(&**self.runtime);
         let mut books = self.books.lock();

@@ -21,9 +21,6 @@ pub(crate) struct Standing {
     pub(crate) hunger: usize,
     /// Places that it holds and does not use.
     pub(crate) spare: usize,
-    /// Places in use that are about to come free: of connections that are being closed, and of
-    /// attempts to connect while the attempts fail.
-    pub(crate) leaving: usize,
     /// Since when its least recently used connection has been idle, if that may be closed.
     pub(crate) idle_since: Option<Moment>,
     /// Since when its first waiter has been waiting.
@@ -57,7 +54,6 @@ impl<C, E> State<C, E> {
             places: self.config.max_size,
             hunger: self.hunger(now),
             spare: self.spare(),
-            leaving: self.leaving(),
             idle_since: oldest.map(|live| live.idle_since),
             waiting_since: self.waiters.first().map(|waiter| waiter.since),
             // Without a keeper nobody would look when that is over.
@@ -69,14 +65,6 @@ impl<C, E> State<C, E> {
     /// run are none of them.
     fn spare(&self) -> usize {
         self.free().saturating_sub(self.driverless)
-    }
-
-    fn leaving(&self) -> usize {
-        let failing = match self.retry.is_failing() {
-            true => self.stages.connecting,
-            false => 0,
-        };
-        self.stages.closing + failing
     }
 
     /// How many more places would be used at once, for attempts to connect that somebody waits
@@ -166,7 +154,16 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Gives up the next place that comes free.
+    /// Gives up the place of a connection that is being closed, if there is one of which the place is
+    /// not given up yet.
+    pub(crate) fn give_up_closing(&mut self) {
+        let owed = self.size().saturating_sub(self.config.max_size);
+        if self.stages.closing > owed {
+            self.config.max_size -= 1;
+        }
+    }
+
+    /// Gives up the place of what is in the caller's hand, and about to leave it.
     pub(crate) fn give_up_next(&mut self) {
         self.config.max_size = self.config.max_size.saturating_sub(1);
     }

@@ -9,7 +9,6 @@ fn standing(size: usize, places: usize, hunger: usize) -> Standing {
         places,
         hunger,
         spare: 0,
-        leaving: 0,
         idle_since: None,
         waiting_since: None,
         down: false,
@@ -74,7 +73,7 @@ fn places_are_free_held_or_owed() {
     assert_eq!(ledger.numbers(), [4, 0, 0, 0]);
     ledger.note(0, standing(3, 1, 0), 1);
     assert_eq!(ledger.numbers(), [4, 2, 0, 2]);
-    assert_eq!((ledger.tenants[0].owed(), ledger.tenants[1].owed()), (2, 0));
+    assert_eq!((ledger.tenants[0].owed, ledger.tenants[1].owed), (2, 0));
     ledger.note(1, standing(2, 1, 0), 1);
     assert_eq!(ledger.numbers(), [4, 3, 0, 3]);
     ledger.note(0, standing(1, 1, 0), 2);

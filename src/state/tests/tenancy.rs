@@ -36,7 +36,7 @@ fn a_place_that_nobody_uses_is_spare() {
     let live = served(&mut pool, key);
     let _ = fx(|fx| pool.returned(live, Verdict::Condemned(CloseReason::Broken), at(2), fx));
     let standing = pool.standing(at(2));
-    assert_eq!((standing.size, standing.leaving, standing.spare), (1, 1, 0));
+    assert_eq!((standing.size, standing.spare), (1, 0));
 }
 
 #[test]
@@ -97,7 +97,6 @@ fn a_tenant_is_settled_if_it_uses_all_it_has_and_wants_no_more() {
         places: 2,
         hunger: 0,
         spare: 0,
-        leaving: 1,
         idle_since: None,
         waiting_since: None,
         down: false,
@@ -131,21 +130,30 @@ fn a_tenant_is_settled_if_it_uses_all_it_has_and_wants_no_more() {
 }
 
 #[test]
-fn places_are_leaving_with_what_is_closed_and_with_attempts_while_they_fail() {
+fn only_the_places_of_what_is_closed_are_given_up_and_each_once() {
     let mut pool = tenant(3);
-    let (key, first) = wait(&mut pool, 0, 1000);
-    let (_, second) = wait(&mut pool, 0, 1000);
-    assert_eq!(pool.standing(at(0)).leaving, 0);
-    let _ = connect(&mut pool, &first, 1, 1);
-    let live = served(&mut pool, key);
-    let _ = wait(&mut pool, 1, 1000);
-    let _ = refuse(&mut pool, &second, 2);
-    let connecting = pool.stages.connecting;
-    assert!(connecting > 0 && pool.retry.is_failing());
-    assert_eq!(pool.standing(at(2)).leaving, connecting);
+    let places = |pool: &Pool| pool.standing(at(9)).places;
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let (second, other) = wait(&mut pool, 0, 1000);
+    let _ = wait(&mut pool, 0, 1000);
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let _ = connect(&mut pool, &other, 2, 1);
+    let held = [first, second].map(|key| served(&mut pool, key));
+    pool.give_up_closing();
+    assert_eq!(places(&pool), 3, "two are lent, and one is being made");
     let broken = Verdict::Condemned(CloseReason::Broken);
-    let _ = fx(|fx| pool.returned(live, broken, at(3), fx));
-    assert_eq!(pool.standing(at(3)).leaving, pool.stages.connecting + 1);
+    for (live, left) in held.into_iter().zip([2, 1]) {
+        let _ = fx(|fx| pool.returned(live, broken, at(2), fx));
+        for _ in 0..2 {
+            pool.give_up_closing();
+            assert_eq!(places(&pool), left);
+        }
+    }
+    for size in [2, 1] {
+        let _ = fx(|fx| pool.given_back(Stage::Closing, 0, CloseReason::Broken, false, at(3), fx));
+        assert_eq!((places(&pool), pool.size()), (1, size));
+        pool.give_up_closing();
+    }
 }
 
 #[test]

@@ -30,11 +30,12 @@ fn key_that_panics_as_it_is_forgotten_locks_nobody_out() {
     std::thread::spawn(move || {
         let runtime = VirtualRuntime::new();
         let theirs = runtime.clone();
-        let pool = KeyedPool::builder(|_: &Key| FromFn::new(async || Ok::<_, std::io::Error>(7)))
-            .max_total(1)
-            .each(move |pool| pool.runtime(theirs.clone()))
-            .build()
-            .unwrap();
+        let pool =
+            KeyedPool::builder(|_: &Key| FromFn::new(|| async { Ok::<_, std::io::Error>(7) }))
+                .max_total(1)
+                .each(move |pool| pool.runtime(theirs.clone()))
+                .build()
+                .unwrap();
         let conn = runtime.block_on(pool.acquire(&Key(1))).unwrap();
         PANICS.set(true);
         let detached = catch_unwind(AssertUnwindSafe(|| PooledConnection::detach(conn)));

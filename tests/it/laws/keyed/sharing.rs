@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use watertight::ConnectPolicy;
+use watertight::{Backoff, ConnectPolicy};
 
 use crate::support::{At, Gate, KeyedLawPool, Lent, Task, World, err, join, laws, ok};
 
@@ -18,6 +18,7 @@ laws! {
         key_that_detaches_does_not_starve_another,
         key_that_fails_fast_does_not_starve_another,
         key_whose_connects_hang_does_not_starve_another,
+        attempt_that_hangs_holds_up_no_return,
         return_makes_room_for_those_before_only,
         two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
@@ -187,6 +188,33 @@ async fn key_whose_connects_hang_does_not_starve_another(w: World) {
     assert_eq!(order.is().first(), Some(&2));
     gate.open();
     join(tasks).await;
+}
+
+/// Law 192: the attempt after one that failed hangs, and others come back.
+async fn attempt_that_hangs_holds_up_no_return(w: World) {
+    let gate = Gate::new();
+    let often = Backoff::new(w.ms(50), w.ms(50));
+    let pool = w.keyed_pool(|b| {
+        b.max_total(2)
+            .max_per_key(1)
+            .each(move |b| b.connect_policy(ConnectPolicy::Retry(often)))
+    });
+    let held = pool.acquire(3).await.unwrap();
+    pool.connects(1).next([err()]);
+    pool.connects(1).always(ok().at(&gate));
+    let (caller, patience) = (pool.clone(), w.ms(400));
+    let impatient = w.spawn(async move { caller.acquire_timeout(1, patience).await });
+    w.until_time(100, || pool.connects(1).calls() == 2).await;
+    let starving = pool.waiter(2).await;
+    w.sleep(20).await;
+    let younger = pool.waiter(1).await;
+    assert!(impatient.await.unwrap_err().is_timed_out());
+    w.settle().await;
+    drop(held);
+    let served = starving.await.unwrap();
+    assert_eq!(pool.total_status().connecting, 1, "it hangs on");
+    gate.open();
+    drop((younger.await.unwrap(), served));
 }
 
 /// Law 193: two come back, and one of another key waits.
