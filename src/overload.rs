@@ -153,7 +153,8 @@ impl Overload {
         }
         self.slow = self.delay > self.rule.target;
         self.delay = self.waited(first, now);
-        self.next = now.after(self.rule.interval);
+        // Not an interval from now: whoever looks may be late, and less so the next time.
+        self.next = self.tick;
         self.slow
     }
 

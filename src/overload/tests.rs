@@ -212,3 +212,12 @@ fn for_the_timer_too_a_wait_of_the_target_is_not_slow() {
         assert_eq!(overload.ticks(Moment::START, at(200)), slow, "{wait}");
     }
 }
+
+#[test]
+fn whoever_looks_late_and_then_less_late_loses_no_interval() {
+    let mut overload = overload();
+    overload.joined(at(1), 0);
+    for (now, turned_away) in [(101, false), (208, false), (303, true)] {
+        assert_eq!(overload.ticks(at(1), at(now)), turned_away, "{now}");
+    }
+}

@@ -92,11 +92,7 @@ impl<C, E> State<C, E> {
                 .failed(id, next, error.clone(), now, &mut self.rng);
         }
         let hopeless = permanent && self.live() == 0;
-        let breaks = self.config.connect_policy.breaks_circuits();
-        if breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0 {
-            self.retry.give_up_on_server();
-            self.note_due(self.forgettable_at(now), fx);
-        }
+        self.gives_up_on_server(now, fx);
         let down = self.retry.is_down() && self.live() == 0;
         if self.paused {
             // Whoever waits does so until that is over, whatever happens to those for the idle ones.
@@ -104,6 +100,30 @@ impl<C, E> State<C, E> {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
+        }
+        self.pump(now, fx);
+    }
+
+    /// The server counts as down, if that is a matter here, once an attempt has failed and none is under
+    /// way that may be in time. True if so.
+    fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
+        let breaks = self.config.connect_policy.breaks_circuits();
+        let hopeless = breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0;
+        if hopeless {
+            self.retry.give_up_on_server();
+            self.note_due(self.forgettable_at(now), fx);
+        }
+        hopeless
+    }
+
+    /// An attempt may have become overdue, and been the last hope of those who wait.
+    pub(super) fn give_up_hope(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let probing = self.stages.connecting > 0 && self.live() == 0 && !self.paused;
+        if !probing || self.waiters.is_empty() || !self.gives_up_on_server(now, fx) {
+            return;
+        }
+        if let Some(error) = self.retry.cause().cloned() {
+            while self.fail_first_waiter(&error, fx) {}
         }
         self.pump(now, fx);
     }

@@ -105,6 +105,10 @@ impl Renewals {
         if live.epoch == self.epoch {
             return Moment::NEVER;
         }
+        if self.is_dead(live.epoch) {
+            // Whoever looks may have read the clock before the reset.
+            return Moment::START;
+        }
         // Always the same share for the same connection.
         let share = fastrand::Rng::with_seed(live.id).f64();
         let renewals = self.pending.iter();

@@ -14,6 +14,8 @@ impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
     /// changed either.
     pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        // Another may have read the clock later and been quicker here, and seen what was overdue by then.
+        let now = now.max(self.clock.now());
         self.stranded = false;
         if self.closed {
             fx.drained |= self.size() == 0;

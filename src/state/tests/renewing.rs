@@ -199,7 +199,7 @@ fn of_two_resets_the_one_that_ends_later_has_something_to_say_only_if_it_began_f
     let _ = reset(&mut pool, 1990, 20);
     assert_eq!(pool.renewals.pending(), 2, "that of 10 ms ends no sooner");
     let _ = reset(&mut pool, 0, 30);
-    assert_eq!(pool.renewals.due(&live), at(30));
+    assert_eq!(pool.renewals.due(&live), Moment::START);
     assert_eq!(closed_for(&mut pool, live, 30), CloseReason::Reset);
 }
 
@@ -417,4 +417,12 @@ fn connects_of_before_a_reset_stay_old_when_a_check_fails_after_it() {
     assert_eq!((pool.size(), pool.renewals.old()), (3, 1));
     let _ = fx(|fx| pool.condemn_generation(at(2), fx));
     assert_eq!(pool.renewals.old(), 2, "the first connect and the lent one");
+}
+
+#[test]
+fn whoever_read_the_clock_before_a_reset_keeps_nothing_of_before() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let [live] = lent(&mut pool, 1).try_into().expect("one");
+    let _ = reset(&mut pool, 0, 7);
+    assert_eq!(closed_for(&mut pool, live, 6), CloseReason::Reset);
 }

@@ -16,6 +16,7 @@ laws! {
         filled_pool_finds_out_that_the_server_is_back;
     virtual_only:
         hung_server_is_down,
+        attempt_that_hangs_is_no_hope,
         nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
         new_caller_does_not_cut_the_delay_short,
@@ -88,8 +89,9 @@ async fn nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin(w: W
     w.until(|| w.connects().calls() == 2).await;
     w.sleep(3 * DELAY).await;
     is_told(&w, &pool).await;
+    assert!(matches!(probe.await, Err(AcquireError::Connect(_))));
     gate.open();
-    drop(probe.await.unwrap());
+    w.until(|| pool.status().idle == 1).await;
     drop(pool.acquire().await.unwrap());
 }
 
@@ -206,6 +208,25 @@ async fn hung_server_is_down(w: World) {
     assert_eq!(answers.iter().filter(told).count(), answers.len());
     let broken = pool.statistics().rejections.circuit_broken;
     assert!(broken > 50, "{broken} were told at once");
+}
+
+/// Law 73: one is refused at once, the second and the third hang and are overdue after a second.
+async fn attempt_that_hangs_is_no_hope(w: World) {
+    w.connects().next([err().after(w.ms(5))]);
+    w.connects().always(hang());
+    let schedule = Backoff::new(w.ms(100), w.ms(5000));
+    let pool = w.pool(|b| {
+        b.max_size(2)
+            .connect_policy(ConnectPolicy::CircuitBreaker(schedule))
+    });
+    let watch = w.stopwatch();
+    let callers = [w.waiter(&pool).await, w.waiter(&pool).await];
+    for answer in join(callers).await {
+        assert!(matches!(answer, Err(AcquireError::Connect(_))));
+    }
+    watch.assert_at(1105);
+    is_told(&w, &pool).await;
+    assert_eq!(w.connects().calls(), 3);
 }
 
 /// Law 73: what an attempt of before the last success comes to says nothing.
