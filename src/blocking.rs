@@ -8,7 +8,7 @@ use crate::channel::{Receiver, channel};
 use crate::job::{Job, Outcome, Unrun, pass_on};
 use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
-use crate::primitives::{Arc, OnceLock, contain};
+use crate::primitives::{Arc, Mutex, OnceLock, contain};
 use crate::runtime::Runtime;
 
 /// A [`Manager`] whose methods block.
@@ -130,7 +130,9 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 pub struct Blocking<B: BlockingManager> {
     manager: Arc<B>,
     runtime: OnceLock<Arc<dyn Runtime>>,
-    calls: Arc<Calls<Made<B>>>,
+    /// The connects since the last reset of the pool. What those of before come to is nothing to
+    /// anybody who begins one now.
+    calls: Mutex<Arc<Calls<Made<B>>>>,
 }
 
 impl<B: BlockingManager> Blocking<B> {
@@ -139,7 +141,7 @@ impl<B: BlockingManager> Blocking<B> {
         Blocking {
             manager: Arc::new(manager),
             runtime: OnceLock::new(),
-            calls: Arc::new(Calls::new()),
+            calls: Mutex::new(Arc::new(Calls::new())),
         }
     }
 
@@ -161,9 +163,9 @@ impl<B: BlockingManager> Blocking<B> {
     }
 
     /// Begins a connect. It reports to whoever awaits one then, or closes what it has made.
-    fn begin_connect(&self) {
+    fn begin_connect(&self, calls: &Arc<Calls<Made<B>>>) {
         let (connecting, closing) = (Arc::clone(&self.manager), Arc::clone(&self.manager));
-        let calls = Arc::clone(&self.calls);
+        let calls = Arc::clone(calls);
         self.spawn(Job::new(
             move || connecting.connect(),
             move |made| {
@@ -218,12 +220,13 @@ fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {
 /// Awaits the outcome of a connect.
 struct Awaited<'a, B: BlockingManager> {
     blocking: &'a Blocking<B>,
+    calls: Arc<Calls<Made<B>>>,
     over: bool,
 }
 
 impl<B: BlockingManager> Awaited<'_, B> {
     async fn made(mut self) -> Result<B::Connection, B::Error> {
-        let made = self.blocking.calls.next().await;
+        let made = self.calls.next().await;
         self.over = true;
         pass_on(made)
     }
@@ -234,7 +237,7 @@ impl<B: BlockingManager> Drop for Awaited<'_, B> {
         if self.over {
             return;
         }
-        if let Some(made) = self.blocking.calls.give_up() {
+        if let Some(made) = self.calls.give_up() {
             let manager = Arc::clone(&self.blocking.manager);
             let dispose = move || dispose(&*manager, made);
             self.blocking.spawn(Job::new(dispose, drop));
@@ -321,13 +324,15 @@ impl<B: BlockingManager> Manager for Blocking<B> {
     type Error = B::Error;
 
     async fn connect(&self) -> Result<Self::Connection, B::Error> {
-        let fresh = self.calls.want();
+        let calls = Arc::clone(&self.calls.lock());
+        let fresh = calls.want();
         let awaited = Awaited {
             blocking: self,
+            calls,
             over: false,
         };
         if fresh {
-            self.begin_connect();
+            self.begin_connect(&awaited.calls);
         }
         awaited.made().await.map(BlockingConnection::from)
     }
@@ -364,6 +369,11 @@ impl<B: BlockingManager> Manager for Blocking<B> {
 
     fn is_permanent(&self, error: &B::Error) -> bool {
         self.manager.is_permanent(error)
+    }
+
+    fn renew(&self) {
+        // Whoever awaits one of before goes on to do so.
+        *self.calls.lock() = Arc::new(Calls::new());
     }
 
     fn attach(&self, runtime: &Arc<dyn Runtime>) {

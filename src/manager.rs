@@ -131,6 +131,14 @@ pub trait Manager: Send + Sync + Sized + 'static {
         false
     }
 
+    /// Tells the manager that its pool is [reset](crate::Pool::reset): nothing that it remembers of
+    /// before, an address or a password, say, should go into a connection from now on. By default it
+    /// remembers nothing. A manager that wraps another passes this on.
+    ///
+    /// Called at the beginning of every reset. A panic in it goes on to whoever resets, and the pool is
+    /// not reset then.
+    fn renew(&self) {}
+
     /// Tells the manager which runtime its pool runs on; by default it does not care.
     ///
     /// Called once, by `build()`, before anything else; for the manager of a key, when that is first

@@ -132,6 +132,7 @@ impl<M: Manager> Pool<M> {
     /// making goes at a moment of its own within `duration`, idle or when it comes back after that.
     /// The server is spared a wave of connects, and the pool a cold start.
     pub fn reset_over(&self, duration: Duration) {
+        self.shared().manager.renew();
         self.shared()
             .transition(|state, now, fx| state.reset(duration, now, fx));
         self.shared().tell(|observer| observer.reset());

@@ -313,6 +313,12 @@ impl<M: Manager> Manager for Balanced<M> {
         })
     }
 
+    fn renew(&self) {
+        for endpoint in &self.endpoints {
+            endpoint.manager.renew();
+        }
+    }
+
     fn attach(&self, runtime: &Arc<dyn Runtime>) {
         self.time.attach(runtime);
         for endpoint in &self.endpoints {

@@ -3,6 +3,7 @@
 mod filling;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+mod renewing;
 mod simulated;
 
 use std::future::Future;

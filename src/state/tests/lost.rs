@@ -159,3 +159,14 @@ fn hand_over_wakes_whoever_stands_in_for_the_keeper_next() {
     let woken = usize::from(handed.wake.is_some()) + handed.wake_more.len();
     assert_eq!(woken, 1, "the second, for the first is awake already");
 }
+
+#[test]
+fn whoever_read_the_clock_earlier_sees_what_was_overdue_for_the_last_who_looked() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let (_, begun) = wait(&mut pool, 0, 9000);
+    assert_eq!(begun.connect.len(), 1, "it will hang");
+    let _ = fx(|fx| pool.advance(at(1001), fx));
+    let (_, grown) = fx(|fx| pool.resize(2, at(999), fx));
+    assert_eq!(grown.connect.len(), 1);
+}
