@@ -203,7 +203,7 @@ def put(source, changes):
 def environment(number=0):
     tree = os.path.abspath(HOME)
     return dict(
-        os.environ, PLANTED=str(number), WATERTIGHT_SEEDS="0..1200", RUST_BACKTRACE="0", RUSTC_BOOTSTRAP="1",
+        os.environ, PLANTED=str(number), WATERTIGHT_SEEDS="0..300", RUST_BACKTRACE="0", RUSTC_BOOTSTRAP="1",
         RUSTFLAGS="--cap-lints allow", CARGO_TERM_COLOR="never", CARGO_TARGET_DIR=f"{tree}/build",
     )
 

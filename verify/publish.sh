@@ -15,7 +15,7 @@ CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 
 all=(tools package contents targets crates features docs docs_rs minimal msrv unused licences)
-limit_of_crates=10
+limit_of_crates=3
 limit_of_kib=600
 work=$CARGO_TARGET_DIR/publish
 tree=$work/tree
