@@ -79,8 +79,9 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// connection that is still in use; the place in the pool is free again when the call has ended
 /// and the connection is closed, or `close_timeout` later, whichever comes first. A connect
 /// that nobody awaits any more serves the next attempt, if it is quicker than that one's own; if
-/// there is none, what it makes is closed at once. While more than four such connects are under way,
-/// no more are begun. Until they end they are connections in the making that the pool does not count:
+/// there is none, what it makes is closed at once. While more than four such connects are under way
+/// that began since the pool's last [reset](crate::Pool::reset), no more are begun: those of before serve
+/// nobody. Until they end they are connections in the making that the pool does not count:
 /// so many more than `max_size` may reach the server, and one may be closed after
 /// [`close`](crate::Pool::close) has resolved.
 ///

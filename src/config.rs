@@ -60,8 +60,8 @@ pub enum ConnectPolicy {
     /// whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
     ///
     /// As long as some connection is left, however long it is held, callers wait for it. Those who
-    /// still wait when the last one goes wait for the next attempt. During a
-    /// [pause](crate::Pool::pause) everybody waits. A caller without patience
+    /// still wait when the last one goes wait for the next attempt, unless all under way are overdue.
+    /// During a [pause](crate::Pool::pause) everybody waits. A caller without patience
     /// ([`acquire_timeout`](crate::Pool::acquire_timeout) of zero) is told that he is late, with the
     /// error as the cause. In a [`KeyedPool`](crate::KeyedPool) each key has a circuit of its own,
     /// and a key whose server is down is remembered for twice the delay.

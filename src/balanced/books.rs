@@ -90,6 +90,16 @@ impl Books {
             .collect()
     }
 
+    /// Nobody counts as down, and the attempts under way have nothing to say about that.
+    pub(super) fn renew(&self) {
+        let mut accounts = self.accounts.lock();
+        let turns = accounts.turns;
+        for account in &mut accounts.endpoints {
+            account.recheck_at = None;
+            account.proven = turns;
+        }
+    }
+
     /// Takes the best of `untried` out of it, and begins an attempt there. One that was down is
     /// passed over by others for `recheck_after` from now, or until this attempt succeeds.
     pub(super) fn begin<'a>(

@@ -313,7 +313,9 @@ impl<M: Manager> Manager for Balanced<M> {
         })
     }
 
+    /// No endpoint counts as down any more.
     fn renew(&self) {
+        self.books.renew();
         for endpoint in &self.endpoints {
             endpoint.manager.renew();
         }

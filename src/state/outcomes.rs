@@ -106,7 +106,7 @@ impl<C, E> State<C, E> {
 
     /// The server counts as down, if that is a matter here, once an attempt has failed and none is under
     /// way that may be in time. True if so.
-    fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
+    pub(super) fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
         let breaks = self.config.connect_policy.breaks_circuits();
         let hopeless = breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0;
         if hopeless {
@@ -116,16 +116,20 @@ impl<C, E> State<C, E> {
         hopeless
     }
 
-    /// An attempt may have become overdue, and been the last hope of those who wait.
+    /// Those who wait may have nothing to hope for any more: all attempts under way are overdue, and
+    /// no other is to begin.
     pub(super) fn give_up_hope(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let probing = self.stages.connecting > 0 && self.live() == 0 && !self.paused;
-        if !probing || self.waiters.is_empty() || !self.gives_up_on_server(now, fx) {
+        let asks_for_place = self.may_grow() && self.hunger(now) > 0;
+        if !probing || asks_for_place || self.waiters.is_empty() {
+            return;
+        }
+        if !self.gives_up_on_server(now, fx) {
             return;
         }
         if let Some(error) = self.retry.cause().cloned() {
             while self.fail_first_waiter(&error, fx) {}
         }
-        self.pump(now, fx);
     }
 
     /// Attempts to connect under way, or about to be.

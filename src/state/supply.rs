@@ -26,6 +26,7 @@ impl<C, E> State<C, E> {
             // First, for what nobody waits for any more need not be driven, but begun anew.
             self.pass_on_driverless(fx);
             self.begin_connects(now, fx);
+            self.give_up_hope(now, fx);
             // Nobody may wait any more, or there may be room for another check.
             self.note_due(self.probe_due(), fx);
         }

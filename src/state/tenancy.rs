@@ -48,6 +48,9 @@ impl<C, E> State<C, E> {
     }
 
     pub(crate) fn standing(&self, now: Moment) -> Standing {
+        // Another may have read the clock later and been quicker here. What was due for that one is
+        // looked for no more.
+        let now = now.max(self.clock.now());
         let oldest = self.idle.front().filter(|_| !self.stranded);
         Standing {
             size: self.size(),
@@ -70,7 +73,7 @@ impl<C, E> State<C, E> {
     /// How many more places would be used at once, for attempts to connect that somebody waits
     /// for. A pool that has spare ones has no use for more, and one that has just lost a task is to
     /// begin nothing until its first waiter has looked after that.
-    fn hunger(&self, now: Moment) -> usize {
+    pub(super) fn hunger(&self, now: Moment) -> usize {
         if self.closed || self.stranded || self.spare() > 0 {
             return 0;
         }
@@ -158,7 +161,8 @@ impl<C, E> State<C, E> {
     /// not given up yet.
     pub(crate) fn give_up_closing(&mut self) {
         let owed = self.size().saturating_sub(self.config.max_size);
-        if self.stages.closing > owed {
+        // What is free is kept for an attempt: the place would be gone at once, and not when it comes free.
+        if self.free() == 0 && self.stages.closing > owed {
             self.config.max_size -= 1;
         }
     }

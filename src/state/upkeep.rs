@@ -17,7 +17,6 @@ impl<C, E> State<C, E> {
         self.shed_by_the_clock(now, fx);
         self.report_leaks(now, fx);
         self.pump(now, fx);
-        self.give_up_hope(now, fx);
         self.next_due(now)
     }
 

@@ -262,3 +262,32 @@ fn a_tenant_may_grow_to_what_its_pool_may_have() {
     owing.give_up_next();
     assert!(!owing.may_grow(), "it has them still");
 }
+
+#[test]
+fn what_was_due_for_the_last_who_looked_is_due_for_whoever_read_the_clock_earlier() {
+    let mut pool = tenant(1);
+    let (_, begun) = wait(&mut pool, 0, 9000);
+    let _ = refuse(&mut pool, &begun, 1);
+    pool.give_up_spare();
+    let due = pool.retry.due();
+    assert_eq!(pool.standing(at(1)).hunger, 0);
+    let _ = fx(|fx| pool.keep(due, fx));
+    assert_eq!(pool.standing(at(1)).hunger, 1);
+}
+
+#[test]
+fn a_place_that_is_kept_for_a_lost_attempt_is_not_given_up_for_a_close() {
+    let mut pool = tenant(2);
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    let (_, other) = wait(&mut pool, 0, 1000);
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let live = served(&mut pool, first);
+    let _ = fx(|fx| pool.given_back(attempt(&other), 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.returned(live, Verdict::Condemned(CloseReason::Broken), at(1), fx));
+    assert_eq!(
+        (pool.driverless, pool.free(), pool.stages.closing),
+        (1, 1, 1)
+    );
+    pool.give_up_closing();
+    assert_eq!(pool.standing(at(1)).places, 2);
+}

@@ -17,6 +17,8 @@ laws! {
     virtual_only:
         hung_server_is_down,
         attempt_that_hangs_is_no_hope,
+        whoever_comes_is_told_though_nobody_waited_when_hope_ended,
+        whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile,
         nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
         new_caller_does_not_cut_the_delay_short,
@@ -210,15 +212,53 @@ async fn hung_server_is_down(w: World) {
     assert!(broken > 50, "{broken} were told at once");
 }
 
-/// Law 73: one is refused at once, the second and the third hang and are overdue after a second.
-async fn attempt_that_hangs_is_no_hope(w: World) {
+/// Two places. The first attempt fails after 5 ms, and is followed by another 100 ms later. All but the
+/// first hang.
+fn one_refuses_and_the_rest_hang(w: &World) -> LawPool {
     w.connects().next([err().after(w.ms(5))]);
     w.connects().always(hang());
     let schedule = Backoff::new(w.ms(100), w.ms(5000));
-    let pool = w.pool(|b| {
+    w.pool(|b| {
         b.max_size(2)
             .connect_policy(ConnectPolicy::CircuitBreaker(schedule))
+    })
+}
+
+/// Law 73.
+async fn whoever_comes_is_told_though_nobody_waited_when_hope_ended(w: World) {
+    let pool = one_refuses_and_the_rest_hang(&w);
+    let impatient = [0, 1].map(|_| {
+        let (pool, patience) = (pool.clone(), w.ms(500));
+        w.spawn(async move { pool.acquire_timeout(patience).await })
     });
+    for answer in join(impatient).await {
+        assert!(answer.unwrap_err().is_timed_out());
+    }
+    w.sleep(2500).await;
+    is_told(&w, &pool).await;
+}
+
+/// Law 73.
+async fn whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile(w: World) {
+    w.connects().next([err()]);
+    w.connects().always(hang());
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(1)));
+    is_told(&w, &pool).await;
+    w.sleep(DELAY).await;
+    let probe = w.waiter(&pool).await;
+    w.sleep(100).await;
+    pool.pause().await;
+    w.sleep(2 * DELAY).await;
+    assert_eq!(pool.status().waiting, 1);
+    pool.resume();
+    let watch = w.stopwatch();
+    assert!(matches!(probe.await, Err(AcquireError::Connect(_))));
+    watch.assert_at(0);
+}
+
+/// Law 73: all but the first are overdue after a second.
+async fn attempt_that_hangs_is_no_hope(w: World) {
+    let pool = one_refuses_and_the_rest_hang(&w);
     let watch = w.stopwatch();
     let callers = [w.waiter(&pool).await, w.waiter(&pool).await];
     for answer in join(callers).await {

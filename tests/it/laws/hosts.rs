@@ -8,11 +8,14 @@ use watertight::{
     Condition, ConnectError, ConnectPolicy, EndpointStatus, Manager, Pool, PooledConnection,
 };
 
-use crate::support::{Refused, Scripted, World, err, hang, join, laws, ok, panics, permanent};
+use crate::support::{
+    Gate, Refused, Scripted, World, err, hang, join, laws, ok, panics, permanent,
+};
 
 laws! {
     every_mode:
         host_that_is_down_is_passed_over_until_its_recheck,
+        hosts_begin_anew_with_a_reset,
         hosts_that_are_all_down_are_one_error,
         hosts_that_are_all_down_are_tried_all_the_same,
         share_of_a_host_that_is_down_is_spread,
@@ -171,6 +174,27 @@ async fn host_that_is_down_is_passed_over_until_its_recheck(w: World) {
     w.sleep(31_000).await;
     held.extend(h.open(2).await);
     assert_eq!(endpoints(&held), [1, 1, 1, 1, 1, 0, 1]);
+}
+
+/// Law 122: what a host was like before, and what an attempt of before comes to, is past.
+async fn hosts_begin_anew_with_a_reset(w: World) {
+    let h = Hosts::new(&w, 2, |b| b);
+    let gate = Gate::new();
+    h.hosts[0].connects().next([err(), err().at(&gate)]);
+    let mut held = h.open(2).await;
+    assert_eq!(h.down(), [true, false]);
+    h.pool.reset();
+    assert_eq!(h.down(), [false, false]);
+    let before = h.clone();
+    let slow = w.spawn(async move { before.acquire().await });
+    w.until(|| h.tries()[0] == 2).await;
+    h.pool.reset();
+    gate.open();
+    held.push(slow.await.unwrap());
+    assert_eq!(h.down(), [false, false]);
+    let tries = h.tries()[0];
+    held.extend(h.open(2).await);
+    assert_eq!(h.tries()[0], tries + 1);
 }
 
 /// Law 199.

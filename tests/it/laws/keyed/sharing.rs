@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use watertight::{Backoff, ConnectPolicy};
 
-use crate::support::{At, Gate, KeyedLawPool, Lent, Task, World, err, join, laws, ok};
+use crate::support::{At, Gate, KeyedLawPool, Lent, Task, World, err, hang, join, laws, ok};
 
 laws! {
     every_mode:
@@ -19,6 +19,7 @@ laws! {
         key_that_fails_fast_does_not_starve_another,
         key_whose_connects_hang_does_not_starve_another,
         attempt_that_hangs_holds_up_no_return,
+        place_for_another_attempt_is_hope,
         return_makes_room_for_those_before_only,
         two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
@@ -188,6 +189,22 @@ async fn key_whose_connects_hang_does_not_starve_another(w: World) {
     assert_eq!(order.is().first(), Some(&2));
     gate.open();
     join(tasks).await;
+}
+
+/// Law 73: the attempt after one that failed hangs, and there are places for another.
+async fn place_for_another_attempt_is_hope(w: World) {
+    let pool = w.keyed_pool(|b| {
+        let delay = w.ms(100);
+        let breaks = ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay));
+        b.max_total(4)
+            .max_per_key(2)
+            .each(move |b| b.connect_policy(breaks))
+    });
+    pool.connects(1).next([err(), hang()]);
+    assert!(pool.acquire(1).await.is_err());
+    w.sleep(200).await;
+    drop(pool.acquire(1).await.unwrap());
+    assert_eq!(pool.connects(1).calls(), 3);
 }
 
 /// Law 192: the attempt after one that failed hangs, and others come back.
