@@ -155,9 +155,6 @@ impl<C, E> State<C, E> {
             Lend::Paused => return Join::Rejected(Refusal::Paused),
             Lend::Unavailable => {}
         }
-        if self.stages.connecting > 0 {
-            self.gives_up_on_server(now, fx);
-        }
         if let Some(error) = self.broken_circuit(now) {
             self.statistics.rejections.count(Rejection::CircuitBroken);
             return Join::Rejected(Refusal::CircuitBroken(error));

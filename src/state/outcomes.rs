@@ -106,7 +106,7 @@ impl<C, E> State<C, E> {
 
     /// The server counts as down, if that is a matter here, once an attempt has failed and none is under
     /// way that may be in time. True if so.
-    pub(super) fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
+    fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
         let breaks = self.config.connect_policy.breaks_circuits();
         let hopeless = breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0;
         if hopeless {
