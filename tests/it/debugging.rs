@@ -56,6 +56,18 @@ fn pools_and_their_handles_say_how_things_stand() {
     let pool = builder.build().unwrap();
     let conn = runtime.block_on(pool.acquire()).unwrap();
     assert_says(&conn, "PooledConnection {", &["id: Some(0)"]);
+    pool.set_leak_threshold(Some(Duration::from_secs(1)))
+        .unwrap();
+    let marked = runtime.block_on(pool.acquire()).unwrap();
+    let loans = pool.loans();
+    let loan = [
+        "connection: 1",
+        "held: 0ns",
+        "debugging.rs:",
+        "thread: Some(",
+    ];
+    assert_says(loans.last().unwrap(), "Loan {", &loan);
+    drop(marked);
     let status = ["max_size: 7", "in_use: 1"];
     assert_says(&pool, "Pool {", &status);
     assert_says(&pool.sync(), "SyncPool {", &status);

@@ -3,6 +3,7 @@
 
 mod at_the_end;
 mod keys;
+mod lost;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -284,3 +284,47 @@ fn pool_without_a_runtime_is_not_built() {
         }
     }
 }
+
+/// Its timers ring when half of the time is over.
+#[derive(Clone)]
+struct Early(Virtual);
+
+impl Spawner for Early {
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.0.spawn(task);
+    }
+}
+
+impl Timer for Early {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        let left = at.saturating_duration_since(self.now());
+        let early = (left / 2).max(Duration::from_millis(1)).min(left);
+        self.0.sleep_until(self.now() + early)
+    }
+}
+
+/// Who waits for a time-out comes back in vain, and waits on.
+#[test]
+fn timers_that_ring_early_cut_nothing_short() {
+    let runtime = Virtual::new();
+    let patience = Duration::from_secs(8);
+    let pool = Pool::from_fn(|| async { Ok::<_, io::Error>(()) })
+        .runtime(Early(runtime.clone()))
+        .max_size(1)
+        .build()
+        .unwrap();
+    let held = runtime.block_on(pool.acquire()).unwrap();
+    let begun = runtime.now();
+    let late = runtime.block_on(pool.acquire_timeout(patience));
+    assert!(late.unwrap_err().is_timed_out());
+    assert_eq!(runtime.now() - begun, patience);
+    let begun = runtime.now();
+    assert_eq!(runtime.block_on(pool.close_within(patience)), 1);
+    assert_eq!(runtime.now() - begun, patience);
+    drop(held);
+    runtime.kill();
+}
