@@ -222,13 +222,34 @@ fn pool_that_fails_fast_has_no_dead_end() {
     of("fails fast", may, fast).goes(extent(2, 1, 6400), extent(2, 3, 118_000));
 }
 
+fn breaks(config: &mut Config) {
+    config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(UNIT, UNIT));
+}
+
 #[test]
 fn pool_that_breaks_circuits_has_no_dead_end() {
     let may = &[Cancel, Refuse, Break, Pause, Lose];
-    let breaks = |config: &mut Config| {
-        config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(UNIT, UNIT));
-    };
     of("breaks circuits", may, breaks).goes(extent(2, 1, 22_500), extent(2, 3, 720_000));
+}
+
+#[test]
+fn pool_that_breaks_circuits_while_attempts_are_slow_has_no_dead_end() {
+    of("breaks circuits slowly", &[Cancel, Refuse, Pause], breaks)
+        .with_attempts_of(UNIT * 2)
+        .goes(extent(2, 1, 21_500), extent(2, 2, 40_800));
+}
+
+#[test]
+fn pool_that_breaks_circuits_and_is_reset_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Break, Reset];
+    of("breaks circuits, reset", may, breaks).goes(extent(2, 1, 8700), extent(2, 2, 18_100));
+}
+
+#[test]
+fn pool_that_fails_fast_and_is_reset_has_no_dead_end() {
+    let may = &[Cancel, Refuse, Lose, Reset];
+    let fast = |config: &mut Config| config.connect_policy = ConnectPolicy::FailFast;
+    of("fails fast, reset", may, fast).goes(extent(2, 1, 70_000), extent(2, 2, 607_000));
 }
 
 #[test]

@@ -23,6 +23,8 @@ laws! {
         return_makes_room_for_those_before_only,
         two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
+    virtual_only:
+        place_is_no_hope_as_long_as_no_attempt_is_due;
 }
 
 /// Law 193.
@@ -205,6 +207,23 @@ async fn place_for_another_attempt_is_hope(w: World) {
     w.sleep(200).await;
     drop(pool.acquire(1).await.unwrap());
     assert_eq!(pool.connects(1).calls(), 3);
+}
+
+/// Law 73: as above, but it will be long before the next is due.
+async fn place_is_no_hope_as_long_as_no_attempt_is_due(w: World) {
+    let pool = w.keyed_pool(|b| {
+        let delay = w.ms(3000);
+        let breaks = ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay));
+        b.max_total(4)
+            .max_per_key(2)
+            .each(move |b| b.connect_policy(breaks))
+    });
+    pool.connects(1).next([err(), hang()]);
+    assert!(pool.acquire(1).await.is_err());
+    w.sleep(3000).await;
+    let watch = w.stopwatch();
+    assert!(pool.acquire(1).await.is_err());
+    watch.assert_at(1000);
 }
 
 /// Law 192: the attempt after one that failed hangs, and others come back.
