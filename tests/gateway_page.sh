@@ -26,8 +26,11 @@ npm install --loglevel error --no-audit --no-fund --prefix "$work/npm" "$NPM" >"
 look() {
     start gateway --max 4 "$@"
     cp tests/gateway/page.mjs "$work/npm/"
-    timeout 120 node "$work/npm/page.mjs" "$browser" "$url" "$gateway" "${SHOW:-}" ||
+    timeout 120 node "$work/npm/page.mjs" "$browser" "$url" "$gateway" "${SHOW:-}" || {
         failures=$((failures + 1))
+        # It may not have come to that.
+        kill "$gateway"
+    }
     wait "$gateway"
     gateway=
 }
