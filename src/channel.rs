@@ -1,6 +1,6 @@
 //! A queue on which one task waits for what others send, who never wait.
 //!
-//! As async-channel's, which was here before, but for one thing: that wakes whoever waits while it
+//! As async-channel's, but for one thing: that wakes whoever waits while it
 //! holds a lock. A waker is the executor's code, and one that polls its task then and there would
 //! come back for that lock on the same thread. This one wakes by a [`Bell`].
 

@@ -120,11 +120,11 @@ impl<C, E> State<C, E> {
     /// no other is to begin.
     pub(super) fn give_up_hope(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let probing = self.stages.connecting > 0 && self.live() == 0 && !self.paused;
-        let asks_for_place = self.may_grow() && self.hunger(now) > 0;
-        if !probing || asks_for_place || self.waiters.is_empty() {
+        if !probing || self.waiters.is_empty() {
             return;
         }
-        if !self.gives_up_on_server(now, fx) {
+        let asks_for_place = self.may_grow() && self.hunger(now) > 0;
+        if asks_for_place || !self.gives_up_on_server(now, fx) {
             return;
         }
         if let Some(error) = self.retry.cause().cloned() {

@@ -193,17 +193,23 @@ async fn key_whose_connects_hang_does_not_starve_another(w: World) {
     join(tasks).await;
 }
 
-/// Law 73: the attempt after one that failed hangs, and there are places for another.
-async fn place_for_another_attempt_is_hope(w: World) {
+/// The circuit of a key that may have two of four places is broken, and the next attempt will hang.
+async fn one_refuses_and_one_hangs(w: &World, delay: u64) -> KeyedLawPool {
+    let delay = w.ms(delay);
+    let breaks = ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay));
     let pool = w.keyed_pool(|b| {
-        let delay = w.ms(100);
-        let breaks = ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay));
         b.max_total(4)
             .max_per_key(2)
             .each(move |b| b.connect_policy(breaks))
     });
     pool.connects(1).next([err(), hang()]);
     assert!(pool.acquire(1).await.is_err());
+    pool
+}
+
+/// Law 73: the attempt after one that failed hangs, and there are places for another.
+async fn place_for_another_attempt_is_hope(w: World) {
+    let pool = one_refuses_and_one_hangs(&w, 100).await;
     w.sleep(200).await;
     drop(pool.acquire(1).await.unwrap());
     assert_eq!(pool.connects(1).calls(), 3);
@@ -211,15 +217,7 @@ async fn place_for_another_attempt_is_hope(w: World) {
 
 /// Law 73: as above, but it will be long before the next is due.
 async fn place_is_no_hope_as_long_as_no_attempt_is_due(w: World) {
-    let pool = w.keyed_pool(|b| {
-        let delay = w.ms(3000);
-        let breaks = ConnectPolicy::CircuitBreaker(Backoff::new(delay, delay));
-        b.max_total(4)
-            .max_per_key(2)
-            .each(move |b| b.connect_policy(breaks))
-    });
-    pool.connects(1).next([err(), hang()]);
-    assert!(pool.acquire(1).await.is_err());
+    let pool = one_refuses_and_one_hangs(&w, 3000).await;
     w.sleep(3000).await;
     let watch = w.stopwatch();
     assert!(pool.acquire(1).await.is_err());
