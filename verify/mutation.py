@@ -248,7 +248,7 @@ def write(texts):
 
 def wrong_ones(lines):
     """The changes that do not compile; none of them, if the copy does."""
-    messages, well = compiler(["check", "--lib"])
+    messages, well = compiler(["check", "--lib", "--tests"])
     wrong, stray = set(), []
     for message in messages:
         if message["reason"] != "compiler-message" or message["message"]["level"] != "error":

@@ -21,7 +21,7 @@ FUNCTION = re.compile(r"\s*(?:pub(?:\([a-z]+\))? )?(?:async )?fn (\w+)")
 def product_lines(lines):
     """How many lines come before the unit tests."""
     for number, line in enumerate(lines):
-        if line.startswith("#[cfg(test)]") and "mod tests {" in "".join(lines[number:number + 2]):
+        if re.match(r"#\[cfg\((all\()?test\b", line) and "mod tests {" in "".join(lines[number:number + 2]):
             return number
     return len(lines)
 

@@ -13,14 +13,6 @@ pub(super) struct TenantId(pub(super) u64);
 /// for those who have been so since the same moment.
 type Position = (Instant, u64);
 
-/// One in the queue.
-#[derive(Clone, Copy, Debug)]
-struct Hungry {
-    id: TenantId,
-    /// Places that it would use at once.
-    wanted: usize,
-}
-
 /// What is written down of all tenants together.
 #[derive(Debug)]
 pub(super) struct Accounts {
@@ -33,7 +25,7 @@ pub(super) struct Accounts {
     /// A tenant has been hungry since its first waiter came, or since it was last granted a place,
     /// whichever is later: so it gets one place at a time, and what its waiters get by themselves
     /// takes it back in the queue.
-    queue: BTreeMap<Position, Hungry>,
+    queue: BTreeMap<Position, TenantId>,
     /// Those in the queue that hold no place at all.
     starving: BTreeSet<Position>,
     positions: u64,
@@ -71,7 +63,7 @@ impl Accounts {
 
     /// The next to be granted a place, if there is one.
     pub(super) fn next_to_serve(&self) -> Option<TenantId> {
-        let first = self.queue.values().next().map(|first| first.id);
+        let first = self.queue.values().next().copied();
         first.filter(|_| self.free > 0)
     }
 
@@ -91,14 +83,11 @@ impl Accounts {
     }
 
     /// True if somebody who holds nothing has been hungry since before `since`, and what is owed
-    /// already is not enough for all who have.
+    /// already does not come to all who have: whoever is granted a place goes to the end of the queue,
+    /// so the last of them gets one when each before him has, whatever else these want.
     pub(super) fn outrank(&self, since: Instant) -> bool {
-        let first = self.starving.first();
-        let mut before = self.queue.range(..(since, 0));
-        first.is_some_and(|(hungry_since, _)| *hungry_since < since)
-            && before
-                .try_fold(self.owed, |left, (_, one)| left.checked_sub(one.wanted))
-                .is_none()
+        let last = self.starving.range(..(since, 0)).next_back();
+        last.is_some_and(|last| self.queue.range(..=last).nth(self.owed).is_some())
     }
 
     /// Writes down how a tenant stands, which may hold `most` places, and for which somebody has
@@ -153,8 +142,7 @@ impl Accounts {
             }
         };
         account.position = Some(position);
-        let wanted = account.wanted;
-        self.queue.insert(position, Hungry { id, wanted });
+        self.queue.insert(position, id);
         match account.held {
             0 => self.starving.insert(position),
             _ => self.starving.remove(&position),

@@ -18,8 +18,8 @@
 //! 4. If nothing is idle, those who wait for a busy tenant might be served for ever by what comes
 //!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
 //!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
-//!    longer than the tenant's first waiter has been waiting; but no more of them than are wanted
-//!    by those who have been hungry for longer.
+//!    longer than the tenant's first waiter has been waiting; but no more of them than it takes until
+//!    each of those has one.
 //! 5. A tenant that nobody uses and that has no connection is forgotten.
 //!
 //! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything

@@ -173,14 +173,16 @@ fn only_those_that_hold_nothing_outrank_and_only_if_they_came_before() {
 
 #[test]
 fn nobody_is_outranked_for_more_places_than_are_missing() {
-    let mut ledger = Ledger::new(6, 4);
+    let mut ledger = Ledger::new(7, 5);
     ledger.note(0, standing(5, 5, 0), 0);
-    ledger.note(1, standing(1, 1, 1), 1);
+    ledger.note(1, standing(1, 1, 3), 1);
     ledger.note(2, standing(0, 0, 2), 2);
-    // The first has a place, but is in the queue before the one that has none. What is wanted by the
-    // one that gives them up, and by those who came later, does not count.
-    ledger.note(3, standing(0, 0, 4), 9);
-    for places in [4, 3, 2] {
+    ledger.note(3, standing(1, 1, 3), 3);
+    // The first has a place, but is in the queue before the one that has none. Each gets one before any
+    // of them gets another. What is wanted by the one that gives them up, by who has one and comes
+    // after the last that has none, and by those who came later, does not count.
+    ledger.note(4, standing(0, 0, 4), 9);
+    for places in [4, 3] {
         assert!(ledger.accounts.outrank(ledger.at(9)));
         ledger.note(0, standing(5, places, 1), 9);
     }
