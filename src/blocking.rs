@@ -1,7 +1,6 @@
 //! For drivers that block: SQLite, a serial port, `std::process`.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::channel::{Receiver, channel};
@@ -10,6 +9,11 @@ use crate::late::Calls;
 use crate::manager::{Condition, Manager, Metrics};
 use crate::primitives::{Arc, Mutex, OnceLock, contain};
 use crate::runtime::Runtime;
+
+mod connection;
+
+pub use connection::BlockingConnection;
+use connection::Place;
 
 /// A [`Manager`] whose methods block.
 ///
@@ -246,77 +250,23 @@ impl<B: BlockingManager> Drop for Awaited<'_, B> {
     }
 }
 
-/// A connection of a [`Blocking`] manager: dereferences to the [`BlockingManager`]'s own.
-pub struct BlockingConnection<C> {
-    place: Place<C>,
-}
+/// A connection that is to be closed when it comes home from its call. If nobody waits for that any more,
+/// the call closes it itself, unless it has come home just then.
+struct Expected<'a, B: BlockingManager>(&'a Blocking<B>, Receiver<B::Connection>);
 
-enum Place<C> {
-    Here(C),
-    /// In a blocking call, which sends it back.
-    Away(Receiver<C>),
-}
-
-/// Wraps a connection that was made elsewhere, for [`adopt`](crate::Pool::adopt).
-impl<C> From<C> for BlockingConnection<C> {
-    fn from(connection: C) -> Self {
-        BlockingConnection {
-            place: Place::Here(connection),
-        }
+impl<B: BlockingManager> Expected<'_, B> {
+    async fn connection(self) -> Option<B::Connection> {
+        self.1.next().await
     }
 }
 
-impl<C> BlockingConnection<C> {
-    /// The connection itself, for one that was [detached](crate::PooledConnection::detach).
-    pub fn into_inner(self) -> C {
-        match self.place {
-            Place::Here(connection) => connection,
-            Place::Away(_) => unreachable!("{AWAY}"),
+impl<B: BlockingManager> Drop for Expected<'_, B> {
+    fn drop(&mut self) {
+        let Expected(blocking, way_home) = self;
+        for connection in way_home.close() {
+            let manager = Arc::clone(&blocking.manager);
+            blocking.spawn(Job::new(move || manager.close(connection), drop));
         }
-    }
-
-    fn send_away(&mut self, way_home: Receiver<C>) -> C {
-        match std::mem::replace(&mut self.place, Place::Away(way_home)) {
-            Place::Here(connection) => connection,
-            Place::Away(_) => unreachable!("{AWAY}"),
-        }
-    }
-
-    async fn come_home(&mut self) {
-        if let Place::Away(way_home) = &self.place {
-            if let Some(connection) = way_home.next().await {
-                self.place = Place::Here(connection);
-            }
-        }
-    }
-}
-
-/// A call that is given up on leaves its connection condemned: it is closed, never lent.
-const AWAY: &str = "a connection that is lent is not in a blocking call";
-
-impl<C> Deref for BlockingConnection<C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        match &self.place {
-            Place::Here(connection) => connection,
-            Place::Away(_) => unreachable!("{AWAY}"),
-        }
-    }
-}
-
-impl<C> DerefMut for BlockingConnection<C> {
-    fn deref_mut(&mut self) -> &mut C {
-        match &mut self.place {
-            Place::Here(connection) => connection,
-            Place::Away(_) => unreachable!("{AWAY}"),
-        }
-    }
-}
-
-impl<C> fmt::Debug for BlockingConnection<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockingConnection").finish_non_exhaustive()
     }
 }
 
@@ -361,9 +311,12 @@ impl<B: BlockingManager> Manager for Blocking<B> {
         .await
     }
 
-    async fn close(&self, mut connection: Self::Connection) {
-        connection.come_home().await;
-        if let Place::Here(connection) = connection.place {
+    async fn close(&self, connection: Self::Connection) {
+        let home = match connection.place {
+            Place::Here(connection) => Some(connection),
+            Place::Away(way_home) => Expected(self, way_home).connection().await,
+        };
+        if let Some(connection) = home {
             self.run(|manager| manager.close(connection)).await;
         }
     }
