@@ -11,8 +11,10 @@ use crate::clock::Moment;
 
 /// No attempt is overdue before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
-/// The first attempts, of which nothing is known, are given this.
+/// The first attempts, of which nothing is known, are given this, or the tenth part of what their
+/// time-out allows, if that is longer: whoever sets a long one knows of a slow server.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+const FIRST_PART: u32 = 10;
 /// How much longer than usual an attempt may take.
 const PATIENCE: u32 = 4;
 
@@ -84,11 +86,12 @@ impl Attempts {
         }
     }
 
-    pub(crate) fn begin(&mut self, kind: Kind, now: Moment) -> AttemptId {
+    /// Begins one that may take so long.
+    pub(crate) fn begin(&mut self, kind: Kind, now: Moment, limit: Option<Duration>) -> AttemptId {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
         let patience = match self.usual[kind.index()] {
-            Duration::ZERO => FIRST_PATIENCE,
+            Duration::ZERO => FIRST_PATIENCE.max(limit.unwrap_or_default() / FIRST_PART),
             usual => usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE),
         };
         self.under_way.push_back(Attempt {
@@ -208,11 +211,11 @@ mod tests {
     #[test]
     fn attempt_that_takes_much_longer_than_usual_is_not_counted_on() {
         let mut attempts = Attempts::new();
-        let quick = attempts.begin(Kind::Connect, at(0));
+        let quick = attempts.begin(Kind::Connect, at(0), None);
         attempts.end(quick, Some(at(10)));
-        let usual = attempts.begin(Kind::Connect, at(10));
+        let usual = attempts.begin(Kind::Connect, at(10), None);
         attempts.end(usual, Some(at(20)));
-        let hung = attempts.begin(Kind::Connect, at(1000));
+        let hung = attempts.begin(Kind::Connect, at(1000), None);
         let overdue = attempts.next_overdue(at(1000));
         assert!(overdue >= at(1250) && overdue <= at(1300), "{overdue:?}");
         assert_eq!(attempts.promising(at(1200)), 1);
@@ -224,30 +227,45 @@ mod tests {
     #[test]
     fn slow_server_is_given_time() {
         let mut attempts = Attempts::new();
-        let slow = attempts.begin(Kind::Connect, at(0));
+        let slow = attempts.begin(Kind::Connect, at(0), None);
         attempts.end(slow, Some(at(3000)));
-        attempts.begin(Kind::Connect, at(3000));
+        attempts.begin(Kind::Connect, at(3000), None);
         assert_eq!(attempts.promising(at(14_000)), 1);
+    }
+
+    #[test]
+    fn first_attempt_is_given_a_tenth_of_its_limit_and_never_less_than_a_second() {
+        let mut attempts = Attempts::new();
+        for (limit, overdue) in [
+            (None, 1000),
+            (Some(9), 1000),
+            (Some(11), 1100),
+            (Some(120), 12_000),
+        ] {
+            let id = attempts.begin(Kind::Connect, at(0), limit.map(Duration::from_secs));
+            assert_eq!(attempts.next_overdue(at(0)), at(overdue));
+            attempts.end(id, None);
+        }
     }
 
     #[test]
     fn quick_checks_say_nothing_about_connects() {
         let mut attempts = Attempts::new();
         for _ in 0..20 {
-            let check = attempts.begin(Kind::Check, at(0));
+            let check = attempts.begin(Kind::Check, at(0), None);
             attempts.end(check, Some(at(0)));
         }
-        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Connect, at(0), None);
         assert_eq!(attempts.promising(at(500)), 1);
-        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Check, at(0), None);
         assert_eq!(attempts.promising(at(500)), 1);
     }
 
     #[test]
     fn missed_deadline_casts_doubt_on_the_oldest() {
         let mut attempts = Attempts::new();
-        attempts.begin(Kind::Connect, at(0));
-        let quick = attempts.begin(Kind::Connect, at(1));
+        attempts.begin(Kind::Connect, at(0), None);
+        let quick = attempts.begin(Kind::Connect, at(1), None);
         attempts.doubt_oldest(at(2));
         assert_eq!(
             attempts.promising(at(2)),
@@ -255,7 +273,7 @@ mod tests {
             "it is not known how long one takes"
         );
         attempts.end(quick, Some(at(101)));
-        attempts.begin(Kind::Connect, at(200));
+        attempts.begin(Kind::Connect, at(200), None);
         attempts.doubt_oldest(at(220));
         assert_eq!(
             attempts.promising(at(220)),
@@ -268,11 +286,11 @@ mod tests {
     #[test]
     fn nobody_counts_on_what_is_condemned_with_its_generation() {
         let mut attempts = Attempts::new();
-        attempts.begin(Kind::Connect, at(0));
-        let first = attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Check, at(0));
-        attempts.begin(Kind::Probe, at(0));
-        let last = attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Connect, at(0), None);
+        let first = attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Check, at(0), None);
+        attempts.begin(Kind::Probe, at(0), None);
+        let last = attempts.begin(Kind::Connect, at(0), None);
         attempts.doubt_condemned(first, at(1));
         assert_eq!(attempts.promising(at(0)), 5);
         let left = attempts.on_time(at(1)).map(|one| one.id);
@@ -283,9 +301,9 @@ mod tests {
     fn only_checks_that_can_be_counted_on_count_as_checks() {
         let mut attempts = Attempts::new();
         assert_eq!(attempts.checks(at(0)), 0);
-        attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Check, at(0));
-        attempts.begin(Kind::Check, at(500));
+        attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Check, at(0), None);
+        attempts.begin(Kind::Check, at(500), None);
         assert_eq!(attempts.checks(at(999)), 2);
         assert_eq!(attempts.checks(at(1000)), 1, "the first is overdue");
         assert_eq!(attempts.checks(at(1500)), 0);
@@ -294,20 +312,20 @@ mod tests {
     #[test]
     fn a_check_that_nobody_waits_for_takes_as_long_as_one_that_somebody_does() {
         let mut attempts = Attempts::new();
-        let probe = attempts.begin(Kind::Probe, at(0));
+        let probe = attempts.begin(Kind::Probe, at(0), None);
         assert_eq!((attempts.checks(at(0)), attempts.promising(at(0))), (0, 1));
         attempts.end(probe, Some(at(100)));
         let usual = Duration::from_millis(100);
         assert_eq!(attempts.usual(), [Duration::ZERO, usual]);
-        attempts.begin(Kind::Probe, at(100));
+        attempts.begin(Kind::Probe, at(100), None);
         assert_eq!(attempts.next_overdue(at(100)), at(500));
     }
 
     #[test]
     fn doubt_is_cast_on_the_oldest_that_is_not_overdue_already() {
         let mut attempts = Attempts::new();
-        attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Connect, at(1));
+        attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Connect, at(1), None);
         assert_eq!(attempts.promising(at(1000)), 1);
         attempts.doubt_oldest(at(1000));
         assert_eq!(attempts.promising(at(1000)), 0);
@@ -317,7 +335,7 @@ mod tests {
     fn what_is_usual_follows_the_slow_at_once_and_the_quick_by_halves() {
         let mut attempts = Attempts::new();
         let mut usual_after = |took: u64| {
-            let id = attempts.begin(Kind::Check, at(0));
+            let id = attempts.begin(Kind::Check, at(0), None);
             attempts.end(id, Some(at(took)));
             attempts.usual()
         };
@@ -332,7 +350,7 @@ mod tests {
     #[test]
     fn an_attempt_that_failed_says_nothing_of_how_long_one_takes() {
         let mut attempts = Attempts::new();
-        let failed = attempts.begin(Kind::Connect, at(0));
+        let failed = attempts.begin(Kind::Connect, at(0), None);
         attempts.end(failed, None);
         attempts.end(failed, Some(at(9)));
         assert_eq!(attempts.usual(), [Duration::ZERO; 2]);
@@ -341,13 +359,13 @@ mod tests {
     #[test]
     fn earlier_connects_are_counted_without_checks() {
         let mut attempts = Attempts::new();
-        attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Check, at(0));
-        attempts.begin(Kind::Connect, at(0));
+        attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Check, at(0), None);
+        attempts.begin(Kind::Connect, at(0), None);
         let first = attempts.next();
         assert_eq!(first, AttemptId(3));
-        attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Check, at(0), None);
         assert_eq!(attempts.connects_before(first), 2);
         assert_eq!(attempts.connects_before(AttemptId::FIRST), 0);
     }
@@ -355,8 +373,8 @@ mod tests {
     #[test]
     fn after_a_reset_none_is_counted_on() {
         let mut attempts = Attempts::new();
-        attempts.begin(Kind::Connect, at(0));
-        attempts.begin(Kind::Check, at(0));
+        attempts.begin(Kind::Connect, at(0), None);
+        attempts.begin(Kind::Check, at(0), None);
         attempts.doubt_all(at(1));
         assert_eq!(attempts.promising(at(1)), 0);
         assert_eq!(attempts.next_overdue(at(1)), Moment::NEVER);

@@ -89,6 +89,10 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// so many more than `max_size` may reach the server, and one may be closed after
 /// [`close`](crate::Pool::close) has resolved.
 ///
+/// Of checks, recyclings and closes that hang there is no such limit: each has a thread and a connection
+/// that the pool counts no more once `close_timeout` has passed as well. So give the driver time-outs of its
+/// own, shorter than the pool's.
+///
 /// # Examples
 ///
 /// ```

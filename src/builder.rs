@@ -53,7 +53,8 @@ impl<M: Manager, P> Builder<M, P> {
 
     /// How many connections to keep idle, made in advance and without anybody asking. 0 unless
     /// set. It is kept up as far as `max_size` allows; when connections reach the end of their
-    /// lifetime there may be fewer until new ones are made.
+    /// lifetime there may be fewer until new ones are made. Where connecting takes longer than the pool
+    /// [expects](Builder::connect_timeout) there may be more for a while, up to `max_size`.
     pub fn min_idle(self, connections: usize) -> Self {
         self.set(|config| config.min_idle = connections)
     }
@@ -141,6 +142,14 @@ impl<M: Manager, P> Builder<M, P> {
     /// How long one attempt to [connect](Manager::connect) may take. 10 seconds unless set; `None`
     /// sets no limit, so that a server which never answers keeps a place for ever; zero is an
     /// error.
+    ///
+    /// Nobody waits that long for an attempt that hangs: once it is *overdue*, it goes on, but is counted
+    /// on no more, and another begins beside it if somebody waits or [`min_idle`](Builder::min_idle) is
+    /// not reached. It is overdue when it takes four times as long as attempts do that succeed, and 250
+    /// milliseconds at least; when none has succeeded yet, a tenth of this time-out, and a second at
+    /// least. So a server that is suddenly slow gets more connects at a time, though never more than
+    /// `max_size`, nor than [`connect_concurrency`](Builder::connect_concurrency), which is the brake to
+    /// use where that is too many. What they come to is kept, as far as `max_idle` allows.
     pub fn connect_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.set(|config| config.connect_timeout = limit)

@@ -54,8 +54,8 @@ pub enum ConnectPolicy {
     /// forward. But once an attempt has failed and no connection is left, and no other attempt is
     /// under way that is not overdue, the server counts as *down*: all who wait get the error, and so
     /// does at once whoever comes, until the next attempt is due by this schedule. Whoever comes then
-    /// has it made and waits for it, as long as it is not overdue, which it is when it takes four times
-    /// as long as usual; its success ends it all, its failure begins the next delay. While
+    /// has it made and waits for it, as long as it is not
+    /// [overdue](crate::Builder::connect_timeout); its success ends it all, its failure begins the next delay. While
     /// one is under way and there is no place for another, or `connect_concurrency` allows none,
     /// whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
     ///

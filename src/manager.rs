@@ -135,8 +135,8 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// before, an address or a password, say, should go into a connection from now on. By default it
     /// remembers nothing. A manager that wraps another passes this on.
     ///
-    /// Called at the beginning of every reset. A panic in it goes on to whoever resets, and the pool is
-    /// not reset then.
+    /// Called at the beginning of every reset. A panic in it goes on to whoever resets, when the pool has
+    /// been reset all the same.
     fn renew(&self) {}
 
     /// Tells the manager which runtime its pool runs on; by default it does not care.

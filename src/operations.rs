@@ -1,6 +1,7 @@
 //! What an operator does to a pool while it runs.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -124,6 +125,10 @@ impl<M: Manager> Pool<M> {
     /// the [statistics](Pool::statistics), for that server may be the former one. Failures of before
     /// are forgotten as well: the next attempt waits for no schedule. See
     /// [`wait_reset`](Pool::wait_reset) to know when the last of them is gone.
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::renew`] does; the pool is reset all the same.
     pub fn reset(&self) {
         self.reset_over(Duration::ZERO);
     }
@@ -131,11 +136,16 @@ impl<M: Manager> Pool<M> {
     /// [Resets](Pool::reset) the pool little by little: each connection that is there now or in the
     /// making goes at a moment of its own within `duration`, idle or when it comes back after that.
     /// The server is spared a wave of connects, and the pool a cold start.
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::renew`] does; the pool is reset all the same.
     pub fn reset_over(&self, duration: Duration) {
-        self.shared().manager.renew();
+        let renewed = catch_unwind(AssertUnwindSafe(|| self.shared().manager.renew()));
         self.shared()
             .transition(|state, now, fx| state.reset(duration, now, fx));
         self.shared().tell(|observer| observer.reset());
+        renewed.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     /// Resolves when no connection is left of before the last [reset](Pool::reset): at once, if

@@ -6,6 +6,7 @@ mod error;
 mod time;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use self::books::{Attempt, Books, Rank};
@@ -13,7 +14,7 @@ use self::time::Time;
 use crate::clock::Moment;
 use crate::error::ConnectError;
 use crate::manager::{Condition, Manager, Metrics};
-use crate::primitives::Arc;
+use crate::primitives::{Arc, contain};
 use crate::runtime::Runtime;
 use crate::work::{Stopped, bounded};
 
@@ -316,8 +317,16 @@ impl<M: Manager> Manager for Balanced<M> {
     /// No endpoint counts as down any more.
     fn renew(&self) {
         self.books.renew();
+        let mut first_panic = None;
         for endpoint in &self.endpoints {
-            endpoint.manager.renew();
+            let renewed = catch_unwind(AssertUnwindSafe(|| endpoint.manager.renew()));
+            if let Err(panic) = renewed {
+                let other = first_panic.replace(panic);
+                contain(|| drop(other));
+            }
+        }
+        if let Some(panic) = first_panic {
+            resume_unwind(panic);
         }
     }
 

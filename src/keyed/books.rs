@@ -52,18 +52,15 @@ impl<K, M: Manager> Books<K, M> {
 }
 
 impl<K: Eq + Hash, M: Manager> Books<K, M> {
-    /// Writes down how a tenant stands, and takes back what it does not need.
-    pub(super) fn look_at(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {
-        let Some(standing) = self.change(id, at, |state, _| state.give_up_spare()) else {
-            return;
-        };
-        let Some(tenant) = self.tenants.get(&id) else {
-            return;
+    /// Writes down how a tenant stands, and takes back what it does not need. True if it is to be
+    /// forgotten.
+    pub(super) fn look_at(&mut self, id: TenantId, at: Instant) -> bool {
+        let standing = self.change(id, at, |state, _| state.give_up_spare());
+        let (Some(standing), Some(tenant)) = (standing, self.tenants.get(&id)) else {
+            return false;
         };
         let is_idle = standing.size == 0 && standing.waiting_since.is_none();
-        if is_idle && tenant.users == 0 && !standing.down {
-            self.forget(id, todo);
-        }
+        is_idle && tenant.users == 0 && !standing.down
     }
 
     /// Changes a tenant, and writes down how it stands then.
@@ -99,7 +96,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         let mut found = self.accounts.coming();
         if room > 0 && !self.searched {
             for (_, other) in self.tenants.iter().filter(|(other, _)| **other != id) {
-                if found >= room + others {
+                if found >= room.saturating_add(others) {
                     break;
                 }
                 found += other.handle.shared.state.lock().expendable();
@@ -110,7 +107,8 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         state.let_wait(most.saturating_add(within_reach));
     }
 
-    fn forget(&mut self, id: TenantId, todo: &mut Todo<K, M>) {
+    /// Panics if the key's own code does.
+    pub(super) fn forget(&mut self, id: TenantId, todo: &mut Todo<K, M>) {
         let Some(tenant) = self.tenants.get(&id) else {
             return;
         };
@@ -196,11 +194,11 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
     }
 
     /// True if somebody who holds nothing has been hungry for longer than anybody has waited for
-    /// this tenant.
+    /// this tenant. If nobody waits, whatever is idle would be closed for the hungry, too.
     pub(super) fn is_outranked(&self, tenant: &Tenant<K, M>, standing: Standing) -> bool {
         let waiting_since = standing.waiting_since;
         let since = waiting_since.map(|since| tenant.instant(since));
-        since.is_some_and(|since| self.accounts.outrank(since))
+        since.is_none_or(|since| self.accounts.outrank(since))
     }
 }
 

@@ -73,7 +73,7 @@ where
     /// counted if, at the moment that he comes, a place can be had for him without anything being
     /// given back: up to `max_per_key`, a free one, or that of another key's idle connection, as far
     /// as those who wait for other keys do not want it. So with 0 the first caller of a key is
-    /// served as long as not all connections of all keys are in use. Callers who come at the same
+    /// served as long as a place is free or a connection idle. Callers who come at the same
     /// moment, on several threads, may be let in for the same place.
     ///
     /// # Examples

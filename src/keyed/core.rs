@@ -19,7 +19,7 @@
 //!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
 //!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
 //!    longer than the tenant's first waiter has been waiting; but no more of them than it takes until
-//!    each of those has one.
+//!    each of those has one. And if nobody waits for the tenant, before the connection is made clean.
 //! 5. A tenant that nobody uses and that has no connection is forgotten.
 //!
 //! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything
@@ -27,6 +27,7 @@
 //! exception is the key's `Hash` and `Eq`.)
 
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::accounts::{Account, TenantId};
 use super::books::{Books, Tenant, Todo};
@@ -299,15 +300,22 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
     fn settle(&self, id: TenantId) {
         let at = now(&**self.runtime);
         let mut todo = Todo::new();
-        {
+        let forgotten = {
             let mut books = self.books.lock();
-            books.look_at(id, at, &mut todo);
+            let is_left = books.look_at(id, at);
             // Before anybody looks for what is idle.
             self.note_pending(&books);
             books.distribute(id, at, &mut todo);
             self.note_pending(&books);
-        }
+            // The key's own code may panic, when everybody else has been seen to.
+            catch_unwind(AssertUnwindSafe(|| {
+                if is_left {
+                    books.forget(id, &mut todo);
+                }
+            }))
+        };
         todo.carry_out();
+        forgotten.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
     /// Claims the place of a connection that is about to come back, or of an attempt that has failed, if

@@ -35,7 +35,7 @@ pub use self::sync::SyncKeyedPool;
 /// common limit. Cloning it makes another handle to the same pools.
 ///
 /// Each key's pool is made when it is first asked for, by a factory that makes its [`Manager`], and
-/// is a [`Pool`] in every respect: the same queue, checks, schedules and time-outs. What they have
+/// serves its callers as a [`Pool`] does: the same queue, checks, schedules and time-outs. What they have
 /// in common is the number of places, which are granted to them one by one:
 ///
 /// - There are never more than `max_total` connections at any instant, over all keys and in
@@ -53,6 +53,11 @@ pub use self::sync::SyncKeyedPool;
 ///   [`max_per_key`](KeyedBuilder::max_per_key) for one that hangs.
 /// - A key that nobody uses and that has no connection any more, because its idle ones timed out,
 ///   say, costs no memory.
+///
+/// What it does not have: anything that changes settings or holds all up while it runs (`resize`, the
+/// `set_..`, `pause`), `min_idle` with its `fill`, and `reset`. A key's connections are renewed by
+/// [`remove`](KeyedPool::remove), after which a new pool is made for it; whoever waited for the former one
+/// gets `Closed`, and may ask again. Observers are told of events without the key.
 ///
 /// When the last handle is dropped all is shut down, as by [`close`](KeyedPool::close) with nobody
 /// waiting for it. Connections on loan stay usable and are closed when they come back.
@@ -155,7 +160,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the factory does; nothing is left of that.
+    /// Panics if the factory does, or [`Manager::attach`]; nothing is left of that.
     ///
     /// # Cancel safety
     ///
@@ -180,7 +185,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the factory does; nothing is left of that.
+    /// Panics if the factory does, or [`Manager::attach`]; nothing is left of that.
     ///
     /// # Cancel safety
     ///

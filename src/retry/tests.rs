@@ -7,7 +7,7 @@ fn at(ms: u64) -> Moment {
 /// So many ids of attempts, in their order.
 fn ids(number: usize) -> Vec<AttemptId> {
     let mut attempts = crate::attempts::Attempts::new();
-    let begin = |_| attempts.begin(crate::attempts::Kind::Connect, at(0));
+    let begin = |_| attempts.begin(crate::attempts::Kind::Connect, at(0), None);
     (0..number).map(begin).collect()
 }
 

@@ -150,14 +150,16 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        let id = self.attempts.begin(kind, now);
+        let id = self.attempts.begin(kind, now, self.config.check_timeout);
         self.stages.enter(Stage::Checking(Some(id)));
         fx.check.push((live, id));
     }
 
     /// Takes a place for an attempt to connect.
     pub(super) fn begin_attempt(&mut self, now: Moment) -> AttemptId {
-        let id = self.attempts.begin(Kind::Connect, now);
+        let id = self
+            .attempts
+            .begin(Kind::Connect, now, self.config.connect_timeout);
         self.stages.enter(Stage::Connecting(id));
         id
     }

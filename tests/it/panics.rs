@@ -4,6 +4,7 @@
 mod at_the_end;
 mod keys;
 mod lost;
+mod renewing;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

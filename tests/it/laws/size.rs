@@ -1,5 +1,7 @@
 //! How many connections there are.
 
+use std::time::Duration;
+
 use futures_lite::future::yield_now;
 use watertight::{Backoff, BuildError, CheckPolicy, ConnectPolicy};
 
@@ -24,6 +26,9 @@ laws! {
         shrink_closes_idle_ones_at_once_and_lent_ones_on_return,
         connect_that_a_shrink_made_surplus_is_closed,
         pool_of_size_zero_holds_everyone_up;
+    virtual_only:
+        slow_server_that_was_expected_gets_one_connect,
+        slow_server_that_was_not_expected_gets_others_beside_it;
 }
 
 /// Law 1.
@@ -77,6 +82,26 @@ async fn slow_refill_makes_no_more_than_it_must(w: World) {
     }
     w.until_time(300, || pool.status().connecting == 0).await;
     assert_eq!(w.connects().calls(), 2);
+}
+
+/// Connects that a pool wants for one to be idle when each takes eight seconds.
+async fn connects_of_eight_seconds(w: &World, limit: u64) -> usize {
+    w.connects().always(ok().after(Duration::from_secs(8)));
+    let limit = Duration::from_secs(limit);
+    let pool = w.pool(|b| b.max_size(10).min_idle(1).connect_timeout(limit));
+    w.sleep(20_000).await;
+    assert!(pool.status().idle >= 1);
+    w.connects().calls()
+}
+
+/// Law 3: whoever sets a long time-out gets no second connect beside a slow one.
+async fn slow_server_that_was_expected_gets_one_connect(w: World) {
+    assert_eq!(connects_of_eight_seconds(&w, 90).await, 1);
+}
+
+/// Guarantee 6: what takes longer than expected may be hung, so another is begun each second.
+async fn slow_server_that_was_not_expected_gets_others_beside_it(w: World) {
+    assert_eq!(connects_of_eight_seconds(&w, 10).await, 8);
 }
 
 /// Law 4 and guarantee 2.

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use futures_lite::future::{block_on, poll_once};
 use watertight::{FromFn, KeyedPool, PooledConnection, VirtualRuntime};
 
 thread_local! {
@@ -37,11 +38,15 @@ fn key_that_panics_as_it_is_forgotten_locks_nobody_out() {
                 .build()
                 .unwrap();
         let conn = runtime.block_on(pool.acquire(&Key(1))).unwrap();
+        let (key, theirs) = (Key(2), pool.clone());
+        let mut waiting = Box::pin(async move { theirs.acquire(&key).await });
+        assert!(block_on(poll_once(waiting.as_mut())).is_none());
         PANICS.set(true);
         let detached = catch_unwind(AssertUnwindSafe(|| PooledConnection::detach(conn)));
         PANICS.set(false);
         assert!(detached.is_err(), "it was to be forgotten");
-        drop(runtime.block_on(pool.acquire(&Key(2))).unwrap());
+        drop(runtime.block_on(waiting).unwrap());
+        assert_eq!(runtime.elapsed(), Duration::ZERO, "he waits no longer");
         assert_eq!(pool.total_status().size, 1);
         runtime.block_on(pool.close());
         runtime.kill();

@@ -14,6 +14,7 @@ laws! {
         key_that_has_all_it_may_have_is_full,
         idle_ones_of_other_keys_are_within_reach,
         place_that_another_key_waits_for_is_not_within_reach,
+        key_without_a_limit_of_its_own_reaches_as_far_as_any,
         queue_of_each_key_has_its_own_limit;
     virtual_only:
         two_who_come_at_once_do_not_get_in_for_one_place,
@@ -69,6 +70,21 @@ async fn idle_ones_of_other_keys_are_within_reach(w: World) {
     let two = join(two).await;
     assert!(two.iter().all(Result::is_ok));
     drop(held);
+}
+
+/// Law 148.
+async fn key_without_a_limit_of_its_own_reaches_as_far_as_any(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| {
+        let all = b.max_total(2).max_per_key(usize::MAX);
+        all.each(|b| b.max_waiters(0))
+    });
+    drop(pool.acquire_many(1, 2).await);
+    w.closes().always(ok().at(&gate));
+    let [second] = waiters(&pool, 2).await;
+    let [third] = waiters(&pool, 3).await;
+    gate.open();
+    drop((second.await.unwrap(), third.await.unwrap()));
 }
 
 /// Laws 148 and 193.

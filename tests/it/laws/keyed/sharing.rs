@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use watertight::{Backoff, ConnectPolicy};
+use watertight::{Backoff, Condition, ConnectPolicy};
 
 use crate::support::{At, Gate, KeyedLawPool, Lent, Task, World, err, hang, join, laws, ok};
 
@@ -22,6 +22,7 @@ laws! {
         place_for_another_attempt_is_hope,
         return_makes_room_for_those_before_only,
         one_place_is_enough_for_a_key_with_several_callers,
+        worker_whose_connection_is_recycled_starves_no_other_key,
         two_keys_take_the_places_of_two_others,
         hungry_keys_are_served_in_turn;
     virtual_only:
@@ -281,6 +282,23 @@ async fn return_makes_room_for_those_before_only(w: World) {
 /// Law 193: it gets one place at a time, however long that takes.
 async fn one_place_is_enough_for_a_key_with_several_callers(w: World) {
     two_come_back_to(&w, &[2, 2, 1]).await;
+}
+
+/// Laws 192 and 193: the worker of key 1 comes again before his connection has been recycled.
+async fn worker_whose_connection_is_recycled_starves_no_other_key(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let mut lent = pool.acquire(1).await.unwrap();
+    let order = Order::default();
+    let task = order.waiter(&w, &pool, 2, drop).await;
+    for _ in 0..3 {
+        lent.condition = Condition::Dirty;
+        drop(lent);
+        lent = pool.acquire(1).await.unwrap();
+        order.0.lock().unwrap().push(1);
+    }
+    drop(lent);
+    join([task]).await;
+    assert_eq!(order.is(), [2, 1, 1, 1]);
 }
 
 /// Law 192.
