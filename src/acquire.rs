@@ -21,13 +21,16 @@ use crate::clock::Moment;
 use crate::connection::PooledConnection;
 use crate::error::AcquireError;
 use crate::event::{WaitEnded, WaitEnding};
-use crate::lending::{Wait, lend_by_the_clock, lent, no_time, rejected, shed, timed_out, told};
+use crate::lending::{
+    Wait, lend_by_the_clock, lent, no_time, rejected, shed, tell_shed, tell_timed_out, timed_out,
+    told,
+};
 use crate::loan::Site;
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
 use crate::runtime::BoxFuture;
 use crate::shared::Shared;
-use crate::state::{Effects, Join, Outcome, TimeOut, Turn};
+use crate::state::{Effects, Join, Outcome, TimeOut, Turn, Unseen};
 use crate::trace;
 
 type Acquired<M> = Result<PooledConnection<M>, AcquireError<<M as Manager>::Error>>;
@@ -204,6 +207,28 @@ impl<'a, M: Manager> Acquire<'a, M> {
 }
 
 impl Entry {
+    /// Tells how the wait had ended of one that went away: as it was counted.
+    fn tell_unseen<M: Manager>(&self, shared: &Shared<M>, unseen: Unseen) {
+        self.tell(
+            shared,
+            match unseen {
+                Unseen::Cancelled => WaitEnding::Cancelled,
+                Unseen::Failed => WaitEnding::ConnectFailed,
+                Unseen::Late(_) => WaitEnding::TimedOut,
+                Unseen::Shed { .. } => WaitEnding::Shed,
+                Unseen::Closed => WaitEnding::Closed,
+            },
+        );
+        match unseen {
+            Unseen::Late(phase) => {
+                let waited = shared.now().elapsed_since(self.since);
+                tell_timed_out(shared, phase, waited);
+            }
+            Unseen::Shed { waited } => tell_shed(shared, waited),
+            Unseen::Cancelled | Unseen::Failed | Unseen::Closed => {}
+        }
+    }
+
     /// Tells how the wait ended, if anybody listens.
     fn tell<M: Manager>(&self, shared: &Shared<M>, ending: WaitEnding) -> Option<Wait> {
         self.span.end(ending);
@@ -330,13 +355,14 @@ impl<M: Manager> Future for Acquire<'_, M> {
 impl<M: Manager> Drop for Acquire<'_, M> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            let left = self.shared.state.lock().quit(entry.key);
-            let waker = left.unwrap_or_else(|| {
-                let shared = self.shared;
-                shared.transition(|state, now, fx| state.cancel(entry.key, now, fx))
-            });
+            let shared = self.shared;
+            let left = shared.state.lock().quit(entry.key);
+            let (waker, unseen) = match left {
+                Some(waker) => (waker, Unseen::Cancelled),
+                None => shared.transition(|state, now, fx| state.cancel(entry.key, now, fx)),
+            };
             contain(|| drop(waker));
-            entry.tell(self.shared, WaitEnding::Cancelled);
+            entry.tell_unseen(shared, unseen);
             // An attempt that this waiter was running goes with it, after it has left the queue:
             // the place comes back and the next in line is told.
             contain(|| drop(entry));

@@ -86,7 +86,7 @@ impl Attempts {
         }
     }
 
-    /// Begins one that may take so long.
+    /// Begins one, to which such a limit is set.
     pub(crate) fn begin(&mut self, kind: Kind, now: Moment, limit: Option<Duration>) -> AttemptId {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
@@ -129,6 +129,12 @@ impl Attempts {
     pub(crate) fn checks(&self, now: Moment) -> usize {
         let checks = self.on_time(now).filter(|other| other.kind == Kind::Check);
         checks.count()
+    }
+
+    /// How many checks are under way, whether or not somebody waits for them.
+    pub(crate) fn examinations(&self) -> usize {
+        let checks = self.under_way.iter();
+        checks.filter(|one| one.kind != Kind::Connect).count()
     }
 
     /// How many connects can be counted on.

@@ -82,7 +82,7 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// it, but it goes on. A check or recycling keeps its connection until it ends, so nobody gets a
 /// connection that is still in use; the place in the pool is free again when the call has ended
 /// and the connection is closed, or `close_timeout` later, whichever comes first. A connect
-/// that nobody awaits any more serves the next attempt, if it is quicker than that one's own; if
+/// that nobody awaits any more serves the next attempt, if it succeeds before that one's own; if
 /// there is none, what it makes is closed at once. While more than four such connects are under way
 /// that began since the pool's last [reset](crate::Pool::reset), no more are begun: those of before serve
 /// nobody. Until they end they are connections in the making that the pool does not count:
@@ -172,13 +172,14 @@ impl<B: BlockingManager> Blocking<B> {
     }
 
     /// Begins a connect. It reports to whoever awaits one then, or closes what it has made.
-    fn begin_connect(&self, calls: &Arc<Calls<Made<B>>>) {
+    fn begin_connect(&self, call: u64, calls: &Arc<Calls<Made<B>>>) {
         let (connecting, closing) = (Arc::clone(&self.manager), Arc::clone(&self.manager));
         let calls = Arc::clone(calls);
         self.spawn(Job::new(
             move || connecting.connect(),
             move |made| {
-                if let Some(unwanted) = calls.deliver(made) {
+                let has_failed = !matches!(made, Some(Ok(Ok(_))));
+                if let Some(unwanted) = calls.deliver(call, made, has_failed) {
                     dispose(&*closing, unwanted);
                 }
             },
@@ -286,8 +287,8 @@ impl<B: BlockingManager> Manager for Blocking<B> {
             calls,
             over: false,
         };
-        if fresh {
-            self.begin_connect(&awaited.calls);
+        if let Some(call) = fresh {
+            self.begin_connect(call, &awaited.calls);
         }
         awaited.made().await.map(BlockingConnection::from)
     }

@@ -80,7 +80,7 @@ impl<M: Manager, P> Builder<M, P> {
 
     /// Turns away those who would wait in vain when more work comes than can be done: *controlled
     /// delay*. Off unless set; 50 milliseconds and 2 seconds are good values to begin with; zero is an
-    /// error.
+    /// error, and an interval of less than a millisecond counts as one.
     ///
     /// The pool is *slow* from the moment that a whole `interval` went by in which even the shortest
     /// wait was longer than `target`. Then whoever has waited for more than twice `target` when a
@@ -240,6 +240,13 @@ impl<M: Manager, P> Builder<M, P> {
 
     /// When an idle connection is checked before it is lent. If it has been idle for a second,
     /// unless set.
+    ///
+    /// A caller without patience, by [`try_acquire`](Pool::try_acquire) or an
+    /// [`acquire_timeout`](Pool::acquire_timeout) of zero, gets one that was not checked, whatever this
+    /// says. And for how long one has been idle the pool knows only as well as its maintenance runs: on a
+    /// runtime that is run now and then (`block_on` once every few minutes), or in a process that was
+    /// stopped, what was idle all the while may be lent unchecked until the maintenance has had its turn.
+    /// There [`CheckPolicy::Always`] is for you, or a runtime that runs by itself.
     pub fn check_policy(self, policy: CheckPolicy) -> Self {
         self.set(|config| config.check_policy = policy)
     }
@@ -288,7 +295,8 @@ impl<M: Manager, P> Builder<M, P> {
     /// counted in [`Statistics::leaks`](crate::Statistics::leaks). A second one says so if the
     /// connection comes back after all. [`Pool::loans`] lists what is lent at the moment, also while
     /// a pool that is closing waits for it, which reports nothing any more. A function that acquires
-    /// for others is reported itself, unless it is `#[track_caller]` as well.
+    /// for others is reported itself, unless it is `#[track_caller]` as well. What was handed to a caller
+    /// whose future has not been polled since is in use, and nobody's loan yet.
     ///
     /// The holder is not disturbed, and there is no limit after which the connection is taken from
     /// him: he has a plain `&mut` to it, and in safe Rust nobody else can get hold of it before he

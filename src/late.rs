@@ -4,7 +4,8 @@
 //! whoever awaits a connect takes the outcome of *any* call, the first that comes; a new call is
 //! begun for each, unless too many are under way that nobody awaits any more; and what is made
 //! for nobody is closed as soon as it is made. A slow server costs no connections then, and a
-//! hung call or two do not keep the pool from the server.
+//! hung call or two do not keep the pool from the server. The failure of a call that was given up on
+//! is news of yesterday: it is for those who have no call of their own.
 
 use std::collections::VecDeque;
 
@@ -25,9 +26,26 @@ struct Books<T> {
     /// Those who await an outcome.
     awaiting: usize,
     under_way: usize,
-    /// Never more than are awaited. Under the same lock as the counts: an outcome that is one too
-    /// many must be gone before somebody else can take it.
-    outcomes: VecDeque<T>,
+    /// The number of the last call.
+    last: u64,
+    /// The calls that were begun for those who await one, until their outcomes are taken, in their order.
+    /// Never more than are awaited: if one takes the outcome of another call, or goes away, the oldest
+    /// is nobody's.
+    own: VecDeque<u64>,
+    /// Of which call, and what it came to. Never more than are awaited. Under the same lock as the counts:
+    /// an outcome that is one too many must be gone before somebody else can take it.
+    outcomes: VecDeque<(u64, T)>,
+}
+
+impl<T> Books<T> {
+    /// One less awaits an outcome, who took that of this call, or went away.
+    fn leaves(&mut self, call: Option<u64>) {
+        self.awaiting -= 1;
+        self.own.retain(|own| Some(*own) != call);
+        while self.own.len() > self.awaiting {
+            self.own.pop_front();
+        }
+    }
 }
 
 impl<T> Calls<T> {
@@ -36,30 +54,39 @@ impl<T> Calls<T> {
             books: Mutex::new(Books {
                 awaiting: 0,
                 under_way: 0,
+                last: 0,
+                own: VecDeque::new(),
                 outcomes: VecDeque::new(),
             }),
             delivered: Bell::default(),
         }
     }
 
-    /// Somebody wants an outcome. True if a call is to be begun for that.
-    pub(crate) fn want(&self) -> bool {
+    /// Somebody wants an outcome. If a call is to be begun for that, its number.
+    pub(crate) fn want(&self) -> Option<u64> {
         let mut books = self.books.lock();
         books.awaiting += 1;
         let fresh = books.under_way < books.awaiting + MOST_ABANDONED;
-        books.under_way += usize::from(fresh);
-        fresh
+        fresh.then(|| {
+            books.under_way += 1;
+            books.last += 1;
+            let call = books.last;
+            books.own.push_back(call);
+            call
+        })
     }
 
-    /// A call is over. Its outcome comes back if nobody awaits it.
-    pub(crate) fn deliver(&self, outcome: T) -> Option<T> {
+    /// A call is over. Its outcome comes back if nobody awaits it, or if it is a failure and nobody has
+    /// to make do with that.
+    pub(crate) fn deliver(&self, call: u64, outcome: T, has_failed: bool) -> Option<T> {
         {
             let mut books = self.books.lock();
             books.under_way -= 1;
-            if books.outcomes.len() >= books.awaiting {
+            let all_have_own = books.own.len() == books.awaiting && !books.own.contains(&call);
+            if books.outcomes.len() >= books.awaiting || (has_failed && all_have_own) {
                 return Some(outcome);
             }
-            books.outcomes.push_back(outcome);
+            books.outcomes.push_back((call, outcome));
         }
         self.delivered.ring();
         None
@@ -68,8 +95,8 @@ impl<T> Calls<T> {
     pub(crate) async fn next(&self) -> T {
         let take = || {
             let mut books = self.books.lock();
-            let outcome = books.outcomes.pop_front()?;
-            books.awaiting -= 1;
+            let (call, outcome) = books.outcomes.pop_front()?;
+            books.leaves(Some(call));
             Some(outcome)
         };
         self.delivered.until(take).await
@@ -78,10 +105,11 @@ impl<T> Calls<T> {
     /// Somebody gives up. If there is now an outcome too many, it comes back.
     pub(crate) fn give_up(&self) -> Option<T> {
         let mut books = self.books.lock();
-        books.awaiting -= 1;
-        let excess = books.outcomes.len() > books.awaiting;
+        let excess = books.outcomes.len() >= books.awaiting;
         let excess = excess && !cfg!(mutant = "late-outcome-is-kept");
-        excess.then(|| books.outcomes.pop_back()).flatten()
+        let excess = excess.then(|| books.outcomes.pop_back()).flatten();
+        books.leaves(excess.as_ref().map(|(call, _)| *call));
+        excess.map(|(_, outcome)| outcome)
     }
 }
 
@@ -89,45 +117,101 @@ impl<T> Calls<T> {
 mod tests {
     use super::*;
 
+    /// Begins a call for somebody.
+    fn want<T>(calls: &Calls<T>) -> u64 {
+        calls.want().expect("not too many are under way")
+    }
+
+    fn next<T>(calls: &Calls<T>) -> T {
+        futures_lite::future::block_on(calls.next())
+    }
+
     #[test]
     fn outcome_goes_to_whoever_awaits_one() {
         let calls = Calls::new();
-        assert!(calls.want());
+        let first = want(&calls);
         assert!(calls.give_up().is_none(), "the first call was abandoned");
-        assert!(calls.want(), "and another begun");
-        assert_eq!(calls.deliver(1), None);
-        assert_eq!(futures_lite::future::block_on(calls.next()), 1);
-        assert_eq!(calls.deliver(2), Some(2), "nobody awaits the other");
+        let second = want(&calls);
+        assert_eq!(calls.deliver(first, 1, false), None);
+        assert_eq!(next(&calls), 1);
+        let unwanted = calls.deliver(second, 2, false);
+        assert_eq!(unwanted, Some(2), "nobody awaits the other");
     }
 
     #[test]
     fn outcome_that_came_too_late_is_handed_out_to_be_disposed_of() {
         let calls = Calls::new();
-        assert!(calls.want());
-        assert_eq!(calls.deliver(1), None);
+        let first = want(&calls);
+        assert_eq!(calls.deliver(first, 1, false), None);
         assert_eq!(calls.give_up(), Some(1), "one too many");
-        assert!(calls.want());
-        assert_eq!(calls.deliver(2), None, "the books are straight");
-        let next = futures_lite::future::block_on(calls.next());
-        assert_eq!(next, 2, "nobody takes what is to be disposed of");
+        let second = want(&calls);
+        assert_eq!(
+            calls.deliver(second, 2, true),
+            None,
+            "the books are straight"
+        );
+        assert_eq!(next(&calls), 2, "nobody takes what is to be disposed of");
     }
 
     #[test]
     fn outcome_stays_for_the_one_who_still_awaits_it() {
         let calls = Calls::new();
-        assert!(calls.want() && calls.want());
-        assert_eq!(calls.deliver(1), None);
+        let (first, _) = (want(&calls), want(&calls));
+        assert_eq!(calls.deliver(first, 1, false), None);
         assert_eq!(calls.give_up(), None);
-        assert_eq!(futures_lite::future::block_on(calls.next()), 1);
+        assert_eq!(next(&calls), 1);
+    }
+
+    #[test]
+    fn failure_of_a_call_that_was_given_up_on_is_for_nobody_with_one_of_his_own() {
+        let calls = Calls::new();
+        let (first, second) = (want(&calls), want(&calls));
+        assert_eq!(calls.give_up(), None);
+        assert_eq!(calls.give_up(), None);
+        let third = want(&calls);
+        assert_eq!(calls.deliver(first, 1, true), Some(1), "news of yesterday");
+        assert_eq!(calls.deliver(second, 2, false), None, "as good as any");
+        let fourth = want(&calls);
+        assert_eq!(next(&calls), 2);
+        // Of the two that were begun the older one is nobody's, whoever took the other outcome.
+        assert_eq!(calls.deliver(third, 3, true), Some(3));
+        assert_eq!(calls.deliver(fourth, 4, true), None);
+        assert_eq!(next(&calls), 4);
+    }
+
+    #[test]
+    fn failure_of_any_call_is_for_one_who_has_none() {
+        let calls = Calls::new();
+        let hung: Vec<_> = (0..=MOST_ABANDONED)
+            .map(|_| {
+                let call = want(&calls);
+                assert_eq!(calls.give_up(), None);
+                call
+            })
+            .collect();
+        assert_eq!(calls.want(), None, "too many are under way");
+        assert_eq!(calls.deliver(hung[2], 2, true), None);
+        assert_eq!(next(&calls), 2);
+        assert_eq!(calls.deliver(hung[1], 1, true), Some(1));
+    }
+
+    #[test]
+    fn outcomes_of_each_other_are_as_good_as_ones_own() {
+        let calls = Calls::new();
+        let (first, second) = (want(&calls), want(&calls));
+        assert_eq!(calls.deliver(second, 2, true), None);
+        assert_eq!(next(&calls), 2);
+        assert_eq!(calls.deliver(first, 1, true), None);
+        assert_eq!(next(&calls), 1);
     }
 
     #[test]
     fn calls_that_are_over_are_under_way_no_more() {
         let calls = Calls::new();
         for n in 0..20 {
-            assert!(calls.want(), "the {n}th begins one of its own");
-            assert_eq!(calls.deliver(n), None);
-            assert_eq!(futures_lite::future::block_on(calls.next()), n);
+            let call = want(&calls);
+            assert_eq!(calls.deliver(call, n, false), None);
+            assert_eq!(next(&calls), n);
         }
     }
 
@@ -135,7 +219,7 @@ mod tests {
     fn hung_calls_do_not_pile_up() {
         let calls = Calls::<()>::new();
         let begun = (0..20).filter(|_| {
-            let fresh = calls.want();
+            let fresh = calls.want().is_some();
             let _ = calls.give_up();
             fresh
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::connection::{self, PooledConnection};
-use crate::error::AcquireError;
+use crate::error::{AcquireError, Phase};
 use crate::event::{Rejected, TimedOut};
 use crate::loan::Site;
 use crate::manager::Manager;
@@ -94,9 +94,17 @@ pub(crate) fn rejected<M: Manager>(
 }
 
 pub(crate) fn shed<M: Manager>(shared: &Shared<M>, waited: Duration) -> AcquireError<M::Error> {
+    tell_shed(shared, waited);
+    AcquireError::Shed { waited }
+}
+
+pub(crate) fn tell_shed<M: Manager>(shared: &Shared<M>, waited: Duration) {
     let why = Rejection::Shed;
     shared.tell(|observer| observer.rejected(&Rejected { why, waited }));
-    AcquireError::Shed { waited }
+}
+
+pub(crate) fn tell_timed_out<M: Manager>(shared: &Shared<M>, phase: Phase, waited: Duration) {
+    shared.tell(|observer| observer.timed_out(&TimedOut { phase, waited }));
 }
 
 /// The answer to a caller who would not wait.
@@ -122,7 +130,7 @@ pub(crate) fn timed_out<M: Manager>(
         cause,
     } = missed;
     let waited = now.elapsed_since(since);
-    shared.tell(|observer| observer.timed_out(&TimedOut { phase, waited }));
+    tell_timed_out(shared, phase, waited);
     AcquireError::TimedOut {
         phase,
         waited,

@@ -8,8 +8,9 @@
 //! It holds the pool weakly, and upgrades anew in every round: it ends with the pool. Nothing
 //! depends on its being polled. If the runtime drops it, those who wait look after what is due.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 
 use crate::bell::Bell;
 use crate::channel::Receiver;
@@ -44,7 +45,7 @@ pub(crate) fn keep<M: Manager>(
             let alarm = async {
                 let nudge = signals.nudge.until(|| keeper.is_wanted_before(until));
                 match timer {
-                    Some(timer) => race(pin!(timer), pin!(nudge)).await,
+                    Some(timer) => race(pin!(unhurried(timer)), pin!(nudge)).await,
                     None => nudge.await,
                 }
                 None
@@ -55,6 +56,25 @@ pub(crate) fn keep<M: Manager>(
             }
         }
     }
+}
+
+/// A timer that never rings at its first poll: what rings too early, or has too little time between two
+/// rings, would keep the keeper busy within one turn of its task, and nobody else would get one.
+async fn unhurried(mut timer: BoxFuture<()>) {
+    let mut rings = None;
+    poll_fn(|cx| match rings {
+        None => {
+            let at_once = timer.as_mut().poll(cx).is_ready();
+            rings = Some(at_once);
+            if at_once {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        }
+        Some(true) => Poll::Ready(()),
+        Some(false) => timer.as_mut().poll(cx),
+    })
+    .await;
 }
 
 /// What the keeper does between two looks at what is due.

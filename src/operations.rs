@@ -86,7 +86,8 @@ setters! {
     set_keepalive keepalive: impl Into<Option<Duration>>;
     /// for connections that are made from now on: those that are there have had theirs drawn.
     set_max_lifetime max_lifetime: impl Into<Option<Duration>>;
-    /// more are made at once; fewer are kept as the others age, none is closed for that.
+    /// more are made at once; fewer are kept as the others age: those that have been idle for longer than
+    /// `idle_timeout` already go at once.
     set_min_idle min_idle: usize;
     /// for connections that come back from now on.
     set_max_idle max_idle: impl Into<Option<usize>>;

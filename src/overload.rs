@@ -58,8 +58,12 @@ pub(crate) struct Overload {
     excused: Moment,
 }
 
+/// A shorter interval counts as one of this: nobody looks that often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
 impl Overload {
-    pub(crate) fn new(rule: ControlledDelay) -> Self {
+    pub(crate) fn new(mut rule: ControlledDelay) -> Self {
+        rule.interval = rule.interval.max(SHORTEST_INTERVAL);
         let end = Moment::START.after(rule.interval);
         Overload {
             rule,

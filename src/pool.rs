@@ -227,7 +227,7 @@ impl<M: Manager> Pool<M> {
     }
 
     /// What is lent at the moment and to whom, for the longest time first. Empty unless the pool has
-    /// a [`leak_threshold`](Builder::leak_threshold).
+    /// a [`leak_threshold`](Builder::leak_threshold), which says what is missing here.
     pub fn loans(&self) -> Vec<Loan> {
         self.shared().loans()
     }

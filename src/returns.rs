@@ -27,7 +27,7 @@ impl<M: Manager> Shared<M> {
         over: Option<Sender<()>>,
     ) {
         #[cfg(mutant = "wakes-too-early")]
-        self.transition(|state, _, fx| state.wake_first(fx));
+        self.transition(|state, now, fx| state.wake_first(now, fx));
         if matches!(verdict, Verdict::Clean | Verdict::Dirty) {
             self.claim_place();
         }

@@ -34,8 +34,10 @@ use crate::status::{Statistics, Status};
 ///
 /// Every verb that waits blocks its thread: call them where that is allowed. In an async task,
 /// use the async handle, or `spawn_blocking`. A thread of a multi-threaded runtime that blocks
-/// here holds up its tasks, but is served nevertheless; on a single-threaded runtime that is also
-/// the pool's own, nothing else can run, and the call ends at its deadline.
+/// here holds up its tasks, but is served nevertheless, as long as another is free. If all threads of
+/// the pool's own runtime block here, or its only one does, nothing else can run: a call to acquire
+/// ends at its deadline, and one that has none (`fill`, `release`, `pause`, `wait_reset`, `close`) does
+/// not end.
 ///
 /// # Examples
 ///

@@ -88,10 +88,6 @@ impl<O> Waiters<O> {
         self.entries.get(self.head as usize)
     }
 
-    pub(crate) fn first_mut(&mut self) -> Option<&mut Waiter<O>> {
-        self.entries.get_mut(self.head as usize)
-    }
-
     /// Takes the one that has waited longest out of the queue, and returns its key.
     pub(crate) fn pop(&mut self) -> Option<usize> {
         let key = self.head as usize;
@@ -145,6 +141,13 @@ impl<O> Waiters<O> {
         &self.entries[key]
     }
 
+    /// Takes the wakers of all in the queue, in order.
+    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
+        let keys: Vec<_> = self.iter().map(|(key, _)| key).collect();
+        let wakers = keys.into_iter().map(|key| self.entries[key].waker.take());
+        wakers.flatten().collect()
+    }
+
     /// The queue in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Waiter<O>)> {
         let mut at = self.head as usize;
@@ -156,10 +159,19 @@ impl<O> Waiters<O> {
         })
     }
 
-    /// The first few to run an attempt to connect: those who run none yet, then the others.
-    pub(crate) fn drivers(&self, most: usize) -> Vec<usize> {
-        let free = self.iter().filter(|(_, waiter)| !waiter.driving);
-        let busy = self.iter().filter(|(_, waiter)| waiter.driving);
+    /// The first whose deadline has not passed.
+    pub(crate) fn first_in_time(&self, now: Moment) -> Option<usize> {
+        let mut queue = self.iter();
+        let first = queue.find(|(_, waiter)| waiter.deadline > now);
+        first.map(|(key, _)| key)
+    }
+
+    /// The first few to run an attempt to connect, of those who are in time: those who run none yet, then
+    /// the others.
+    pub(crate) fn drivers(&self, most: usize, now: Moment) -> Vec<usize> {
+        let in_time = || self.iter().filter(|(_, waiter)| waiter.deadline > now);
+        let free = in_time().filter(|(_, waiter)| !waiter.driving);
+        let busy = in_time().filter(|(_, waiter)| waiter.driving);
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
@@ -268,9 +280,12 @@ mod tests {
     #[test]
     fn those_who_run_no_attempt_are_to_run_the_next() {
         let (mut waiters, keys) = queue_of(3);
-        assert_eq!(waiters.drivers(2), keys[..2]);
+        let now = Moment::START;
+        assert_eq!(waiters.drivers(2, now), keys[..2]);
         waiters.get_mut(keys[0]).driving = true;
-        assert_eq!(waiters.drivers(3), [keys[1], keys[2], keys[0]]);
+        assert_eq!(waiters.drivers(3, now), [keys[1], keys[2], keys[0]]);
+        waiters.get_mut(keys[1]).deadline = now;
+        assert_eq!(waiters.drivers(3, now), [keys[2], keys[0]], "in time");
         assert!(!waiters.may_drive(keys[0]), "the others run none");
         assert!(waiters.may_drive(keys[1]) && waiters.may_drive(keys[2]));
         waiters.get_mut(keys[1]).driving = true;

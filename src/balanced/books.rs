@@ -101,7 +101,8 @@ impl Books {
     }
 
     /// Takes the best of `untried` out of it, and begins an attempt there. One that was down is
-    /// passed over by others for `recheck_after` from now, or until this attempt succeeds.
+    /// passed over by others for `recheck_after` from now, or for as long as is [set
+    /// apart](Attempt::may_take), or until this attempt succeeds.
     pub(super) fn begin<'a>(
         self: &Arc<Self>,
         untried: &mut Vec<usize>,
@@ -128,6 +129,7 @@ impl Books {
         let account = &mut accounts.endpoints[endpoint];
         account.turn = turn;
         account.connections += 1;
+        let is_recheck = account.recheck_at.is_some();
         account.recheck_at = account.recheck_at.map(|_| recheck_at);
         let books = Arc::clone(self);
         Some(Attempt {
@@ -135,7 +137,8 @@ impl Books {
             endpoint,
             turn,
             begun: now,
-            recheck_at,
+            is_recheck,
+            recheck_after,
             has_failed: false,
             time,
         })
@@ -154,8 +157,9 @@ pub(super) struct Attempt<'a> {
     endpoint: usize,
     turn: u64,
     begun: Moment,
-    /// When to try again if nobody says how this one ended.
-    recheck_at: Moment,
+    /// The endpoint was down.
+    is_recheck: bool,
+    recheck_after: Duration,
     has_failed: bool,
     time: &'a Time,
 }
@@ -170,7 +174,7 @@ impl Attempt<'_> {
         let Some(load) = self.load.take() else {
             unreachable!("whoever ends an attempt consumes it")
         };
-        let took = self.took();
+        let took = self.time.moment().elapsed_since(self.begun);
         load.books.with(self.endpoint, |account| {
             account.proven = account.proven.max(self.turn);
             account.recheck_at = None;
@@ -179,14 +183,22 @@ impl Attempt<'_> {
         load
     }
 
-    /// It failed; the endpoint is to be tried again at `recheck_at`.
-    pub(super) fn failed(mut self, recheck_at: Moment) {
-        self.recheck_at = recheck_at;
-        self.has_failed = true;
+    /// It may take so long, in which nobody else is to try an endpoint that was down.
+    pub(super) fn may_take(&self, limit: Option<Duration>) {
+        let (Some(limit), Some(load)) = (limit, &self.load) else {
+            return;
+        };
+        if self.is_recheck && !self.recheck_after.is_zero() {
+            let end = self.begun.after(limit);
+            load.books.with(self.endpoint, |account| {
+                account.recheck_at = account.recheck_at.map(|at| at.max(end));
+            });
+        }
     }
 
-    fn took(&self) -> Duration {
-        self.time.moment().elapsed_since(self.begun)
+    /// It failed.
+    pub(super) fn failed(mut self) {
+        self.has_failed = true;
     }
 }
 
@@ -195,12 +207,13 @@ impl Drop for Attempt<'_> {
         let Some(load) = self.load.take() else {
             return;
         };
-        let took = self.took();
+        let now = self.time.moment();
+        let (took, recheck_at) = (now.elapsed_since(self.begun), now.after(self.recheck_after));
         load.books.with(self.endpoint, |account| {
             let had_its_time = self.has_failed || took >= account.usual;
             // One that hung while the endpoint came back has nothing to say about it.
             if had_its_time && account.proven < self.turn {
-                account.recheck_at = Some(self.recheck_at);
+                account.recheck_at = Some(recheck_at);
             }
         });
     }

@@ -259,13 +259,14 @@ impl<M: Manager> Manager for Balanced<M> {
         while let Some(attempt) = self.begin(&mut untried) {
             let endpoint = attempt.endpoint();
             let limit = self.limit(end, untried.len() + 1);
+            attempt.may_take(limit);
             match self.connect_to(endpoint, limit).await {
                 Ok(connection) => {
                     let load = attempt.succeeded();
                     return Ok(BalancedConnection { connection, load });
                 }
                 Err(error) => {
-                    attempt.failed(self.time.moment().after(self.recheck_after));
+                    attempt.failed();
                     failures.push(EndpointFailure::new(endpoint, error));
                 }
             }
@@ -332,6 +333,8 @@ impl<M: Manager> Manager for Balanced<M> {
 
     fn attach(&self, runtime: &Arc<dyn Runtime>) {
         self.time.attach(runtime);
+        // What has failed before did so by another clock.
+        self.books.renew();
         for endpoint in &self.endpoints {
             endpoint.manager.attach(runtime);
         }

@@ -30,11 +30,15 @@
 //!
 //!     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
 //!         let (done, waiting) = async_channel::bounded::<()>(1);
+//!         let (alive, dropped) = std::sync::mpsc::channel::<()>();
 //!         std::thread::spawn(move || {
-//!             std::thread::sleep(at.saturating_duration_since(Instant::now()));
+//!             // Most are dropped long before their time.
+//!             let left = at.saturating_duration_since(Instant::now());
+//!             let _ = dropped.recv_timeout(left);
 //!             drop(done);
 //!         });
 //!         Box::pin(async move {
+//!             let _alive = alive;
 //!             let _ = waiting.recv().await;
 //!         })
 //!     }
@@ -124,7 +128,7 @@ pub trait Timer: Send + Sync + 'static {
     /// The present moment on this clock. It never goes back.
     fn now(&self) -> Instant;
 
-    /// A future that completes at `at`, and not before.
+    /// A future that completes at `at`, and not before. Neither making nor polling it may panic.
     ///
     /// It must stay safe to poll after the runtime that made it has shut down, and should still
     /// complete then: somebody's deadline depends on it.

@@ -1,6 +1,7 @@
 //! What callers and guards are told by the transitions that they call for.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use super::{Live, Outcome};
 use crate::clock::Moment;
@@ -96,4 +97,17 @@ pub(crate) enum TimeOut<C, E> {
     Missed(Missed<E>, Option<Waker>),
     /// It was served at the last moment.
     Served(Outcome<C, E>),
+}
+
+/// How it had ended for a waiter that went away without having seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// Not at all, or with a connection.
+    Cancelled,
+    Failed,
+    Late(Phase),
+    Shed {
+        waited: Duration,
+    },
+    Closed,
 }

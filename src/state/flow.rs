@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::{
     Effects, Fitness, Join, Lend, Live, Missed, Outcome, Refusal, Returned, Stage, State, TimeOut,
-    Turn, Verdict,
+    Turn, Unseen, Verdict,
 };
 use crate::attempts::AttemptId;
 use crate::clock::Moment;
@@ -303,10 +303,13 @@ impl<C, E> State<C, E> {
         key: usize,
         now: Moment,
         fx: &mut Effects<C, E>,
-    ) -> Option<Waker> {
+    ) -> (Option<Waker>, Unseen) {
         let waiter = self.waiters.remove(key);
-        match waiter.outcome.filter(|_| !cfg!(mutant = "no-baton")) {
-            None => self.statistics.cancellations += 1,
+        let unseen = match waiter.outcome.filter(|_| !cfg!(mutant = "no-baton")) {
+            None => {
+                self.statistics.cancellations += 1;
+                Unseen::Cancelled
+            }
             Some(Outcome::Connection(mut live)) => {
                 self.statistics.cancellations += 1;
                 self.stages.leave(Stage::Lent);
@@ -314,12 +317,18 @@ impl<C, E> State<C, E> {
                 if let Some((live, reason)) = self.supply(live, false, Phase::Wait, now, fx) {
                     fx.close.push((live, reason));
                 }
+                Unseen::Cancelled
             }
-            Some(Outcome::Failed(error)) => fx.garbage = Some(error),
-            Some(Outcome::Late { .. } | Outcome::Shed { .. } | Outcome::Closed) => {}
-        }
+            Some(Outcome::Failed(error)) => {
+                fx.garbage = Some(error);
+                Unseen::Failed
+            }
+            Some(Outcome::Late { phase, .. }) => Unseen::Late(phase),
+            Some(Outcome::Shed { waited }) => Unseen::Shed { waited },
+            Some(Outcome::Closed) => Unseen::Closed,
+        };
         self.pump(now, fx);
-        waiter.waker
+        (waiter.waker, unseen)
     }
 
     fn seen(&mut self, outcome: Outcome<C, E>) -> Outcome<C, E> {

@@ -53,7 +53,7 @@ impl<C, E> State<C, E> {
         self.note_due(lent.overdue_at, fx);
         if !self.clock.is_kept() {
             // The first waiter stands in for the keeper, or who waits for the end of a reset.
-            self.wake_first(fx);
+            self.wake_first(now, fx);
             fx.progress = true;
         }
         self.loans.0.insert(connection, lent);

@@ -80,7 +80,7 @@ use loans::Loans;
 use place::Stages;
 use renewal::Renewals;
 
-pub(crate) use answers::{Join, Lend, Missed, Refusal, Returned, TimeOut, Turn, Verdict};
+pub(crate) use answers::{Join, Lend, Missed, Refusal, Returned, TimeOut, Turn, Unseen, Verdict};
 pub(crate) use effects::{Effects, Outcome};
 pub(crate) use place::{Live, Stage, Tag};
 pub(crate) use tenancy::Standing;
@@ -114,6 +114,9 @@ pub(crate) struct State<C, E> {
     stranded: bool,
     /// Nobody who waits needs an attempt to connect before this: the last one lost its task.
     refill_after: Moment,
+    /// When supply and demand were brought together last. Nothing that has become due since has been
+    /// seen to, whoever has read the clock.
+    pumped_at: Moment,
     /// Calls to `fill` under way.
     fillers: usize,
     /// The places are somebody else's, see [`tenancy`].
@@ -159,6 +162,7 @@ impl<C, E> State<C, E> {
             attempts: Attempts::new(),
             stranded: false,
             refill_after: Moment::START,
+            pumped_at: Moment::START,
             fillers: 0,
             is_tenant: false,
             most: 0,

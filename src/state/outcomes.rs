@@ -92,8 +92,7 @@ impl<C, E> State<C, E> {
                 .failed(id, next, error.clone(), now, &mut self.rng);
         }
         let hopeless = permanent && self.live() == 0;
-        self.gives_up_on_server(now, fx);
-        let down = self.retry.is_down() && self.live() == 0;
+        let down = self.gives_up_on_server(now, fx) && self.live() == 0;
         if self.paused {
             // Whoever waits does so until that is over, whatever happens to those for the idle ones.
         } else if hopeless || down {

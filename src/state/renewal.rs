@@ -84,6 +84,8 @@ impl Renewals {
         self.old = old;
         if over.is_zero() {
             self.dead_below = self.epoch;
+            // Whatever they are for is dead now.
+            self.pending.clear();
         }
         if old == 0 {
             // It is for nobody, and those before it were forgotten with the last.
@@ -92,6 +94,13 @@ impl Renewals {
         let end = now.after(over);
         // Those that end later have nothing to add.
         self.pending.retain(|earlier| earlier.end() < end);
+        // Of those that are over, the last says it all, but for what is dead, which the first may say.
+        let ended = self.pending.partition_point(|one| one.end() <= now);
+        let kept = self.pending.first().is_some_and(|one| one.over.is_zero());
+        let kept = usize::from(kept);
+        if kept < ended {
+            self.pending.drain(kept..ended - 1);
+        }
         self.pending.push(Renewal {
             epoch: self.epoch,
             first_attempt: self.first_attempt,

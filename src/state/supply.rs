@@ -16,6 +16,7 @@ impl<C, E> State<C, E> {
     pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         // Another may have read the clock later and been quicker here, and seen what was overdue by then.
         let now = now.max(self.clock.now());
+        self.pumped_at = now;
         self.stranded = false;
         if self.closed {
             fx.drained |= self.size() == 0;
@@ -24,7 +25,7 @@ impl<C, E> State<C, E> {
                 self.serve_from_idle(now, fx);
             }
             // First, for what nobody waits for any more need not be driven, but begun anew.
-            self.pass_on_driverless(fx);
+            self.pass_on_driverless(now, fx);
             self.begin_connects(now, fx);
             self.give_up_hope(now, fx);
             // Nobody may wait any more, or there may be room for another check.
@@ -32,7 +33,7 @@ impl<C, E> State<C, E> {
         }
         if !self.clock.is_kept() {
             // The first waiter stands in for the keeper: let it see what is due by now.
-            self.wake_first(fx);
+            self.wake_first(now, fx);
         }
         self.update_barred();
         self.check();
@@ -48,17 +49,19 @@ impl<C, E> State<C, E> {
             // about to go as well.
             self.note_due(now, fx);
             self.stranded = !self.waiters.is_empty();
-            self.wake_first(fx);
+            self.wake_first(now, fx);
         }
-        self.pass_on_driverless(fx);
+        self.pass_on_driverless(now, fx);
         self.update_barred();
         self.check();
     }
 
-    pub(crate) fn wake_first(&mut self, fx: &mut Effects<C, E>) {
-        let first = self.waiters.first_mut();
-        let waker = first.and_then(|first| first.waker.take());
-        fx.wake(waker);
+    /// Wakes the first who is in time: the late have been woken by their own timers, and may be polled no
+    /// more.
+    pub(crate) fn wake_first(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        if let Some(key) = self.waiters.first_in_time(now) {
+            fx.wake(self.waiters.get_mut(key).waker.take());
+        }
     }
 
     /// Lends idle connections to those who wait, and begins checks for those who could be.
@@ -150,7 +153,7 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        let id = self.attempts.begin(kind, now, self.config.check_timeout);
+        let id = self.attempts.begin(kind, now, None);
         self.stages.enter(Stage::Checking(Some(id)));
         fx.check.push((live, id));
     }
@@ -175,7 +178,7 @@ impl<C, E> State<C, E> {
     /// How many more attempts to connect there should be: for those who wait, and to refill.
     pub(super) fn wanted_connects(&self, now: Moment) -> (usize, usize) {
         let surplus = self.coming(now).saturating_sub(self.to_be_served());
-        let spare = surplus + self.idle.len() + self.stages.recycling;
+        let spare = surplus + self.idle.len() + self.stages.recycling + self.aside();
         let missing = self.min_idle().saturating_sub(spare);
         let free = self.free().saturating_sub(self.driverless);
         let room = free.min(self.connect_room());
@@ -186,6 +189,14 @@ impl<C, E> State<C, E> {
             false => 0,
         };
         (for_waiters, for_idle)
+    }
+
+    /// Idle connections that somebody is looking at, and that are checked by nobody.
+    fn aside(&self) -> usize {
+        match self.stages.checking {
+            0 => 0,
+            checking => checking - self.attempts.examinations(),
+        }
     }
 
     /// Connects and checks that can be counted on, or that waiters are about to run.
@@ -248,13 +259,13 @@ impl<C, E> State<C, E> {
     }
 
     /// Wakes waiters to run the attempts to connect that lost their tasks.
-    fn pass_on_driverless(&mut self, fx: &mut Effects<C, E>) {
+    fn pass_on_driverless(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         let needed = self.driverless.min(self.waiters.len());
         // Whoever fills the pool counted on the rest.
         fx.progress |= needed < self.driverless;
         self.driverless = needed;
         #[cfg(not(mutant = "driverless-is-kept"))]
-        for key in self.waiters.drivers(self.driverless) {
+        for key in self.waiters.drivers(self.driverless, now) {
             let waker = self.waiters.get_mut(key).waker.take();
             fx.wake(waker);
         }

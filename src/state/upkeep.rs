@@ -34,12 +34,15 @@ impl<C, E> State<C, E> {
         self.closed || self.keeper_until < until
     }
 
-    /// The maintenance task is gone: waiters must look after what is due.
+    /// The maintenance task is gone: waiters must look after what is due, each for himself, for nobody
+    /// knows which of them is polled.
     pub(crate) fn keeper_gone(&mut self, fx: &mut Effects<C, E>) {
         self.clock.keeper_gone();
         fx.progress = true;
         #[cfg(not(mutant = "keeper-goes-silently"))]
-        self.wake_first(fx);
+        for waker in self.waiters.take_wakers() {
+            fx.wake(Some(waker));
+        }
     }
 
     /// Asks for a new keeper, if the last one is gone. From now on it counts as there; should it
@@ -55,9 +58,9 @@ impl<C, E> State<C, E> {
         self.clock.is_kept()
     }
 
-    /// When something will be due, from the last reading of the clock on.
+    /// When something will be due, or has become so, that has not been seen to.
     pub(crate) fn wakes_at(&self) -> Moment {
-        self.next_due(self.clock.now())
+        self.next_due(self.pumped_at)
     }
 
     /// When something will be due, given that nothing else happens.

@@ -5,3 +5,4 @@ mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod secrets;
+mod unseen;

@@ -1,6 +1,7 @@
 //! The runtimes: what the pool asks of them, and what it does when they are odd, late or gone.
 
 mod begun_here;
+mod coarse;
 #[cfg(feature = "tokio")]
 mod greedy;
 mod inline;
@@ -327,4 +328,15 @@ fn timers_that_ring_early_cut_nothing_short() {
     assert_eq!(runtime.now() - begun, patience);
     drop(held);
     runtime.kill();
+}
+
+/// Runs something that might hang.
+fn comes_to_its_end(test: impl FnOnce() + Send + 'static) {
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        test();
+        done.send(()).expect("somebody waits");
+    });
+    end.recv_timeout(Duration::from_secs(30))
+        .expect("it comes to its end");
 }

@@ -131,14 +131,20 @@ fn attempt_that_no_waiter_needs_to_drive_any_more_makes_way_for_a_refill() {
     );
 }
 
+/// The second of two who wait has looked, and sleeps again.
+fn keeper_goes_and_wakes_all(pool: &mut Pool, second: usize) {
+    let ((), gone) = fx(|fx| pool.keeper_gone(fx));
+    assert_eq!((gone.wake.is_some(), gone.wake_more.len()), (true, 1));
+    let _ = pool.leave_waker(second, waker().expect("there is one"));
+}
+
 /// Guarantee 11: when an adopted connection has served the first, the next looks after the schedule.
 #[test]
 fn adopted_connection_wakes_whoever_stands_in_for_the_keeper_next() {
     let mut pool = pool(|config| config.max_size = 3);
     let _ = wait(&mut pool, 0, 1000);
-    let _ = wait(&mut pool, 0, 1000);
-    let ((), gone) = fx(|fx| pool.keeper_gone(fx));
-    assert!(gone.wake.is_some(), "the first stands in for it");
+    let (second, _) = wait(&mut pool, 0, 1000);
+    keeper_goes_and_wakes_all(&mut pool, second);
     let (adopted, adoption) = fx(|fx| pool.adopt(9, at(1), fx));
     assert!(adopted.is_ok());
     assert!(adoption.wake.is_some(), "the second does so now");
@@ -150,9 +156,8 @@ fn hand_over_wakes_whoever_stands_in_for_the_keeper_next() {
     let mut pool = pool(|_| {});
     let conn = lent(&mut pool, 1).remove(0);
     let (first, begun) = wait(&mut pool, 0, 1000);
-    let _ = wait(&mut pool, 0, 1000);
-    let ((), gone) = fx(|fx| pool.keeper_gone(fx));
-    assert!(gone.wake.is_some(), "the first stands in for it");
+    let (second, _) = wait(&mut pool, 0, 1000);
+    keeper_goes_and_wakes_all(&mut pool, second);
     let _ = refuse(&mut pool, &begun, 1);
     let handed = give_back(&mut pool, conn, 2);
     assert_eq!(served(&mut pool, first).connection, 1);
@@ -169,4 +174,69 @@ fn whoever_read_the_clock_earlier_sees_what_was_overdue_for_the_last_who_looked(
     let _ = fx(|fx| pool.advance(at(1001), fx));
     let (_, grown) = fx(|fx| pool.resize(2, at(999), fx));
     assert_eq!(grown.connect.len(), 1);
+}
+
+/// Whoever asks in vain has read the clock, and seen to nothing.
+#[test]
+fn caller_without_patience_hides_nothing_that_has_become_due() {
+    let mut pool = pool(|config| config.max_size = 2);
+    let (key, begun) = wait(&mut pool, 0, 9000);
+    assert_eq!(begun.connect.len(), 1, "it will hang");
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let (lend, _) = fx(|fx| pool.lend_at(at(1001), false, fx));
+    assert!(matches!(lend, Lend::Unavailable));
+    let Turn::Wait(due) = pool.poll_waiter(key, None) else {
+        panic!("nothing has changed");
+    };
+    assert!(due <= at(1001), "{due:?}");
+    let (_, again) = fx(|fx| pool.advance(at(1001), fx));
+    assert_eq!(again.connect.len(), 1);
+}
+
+#[test]
+fn whoever_is_late_stands_in_for_nobody() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let (late, begun) = wait(&mut pool, 0, 10);
+    let (first, _) = wait(&mut pool, 0, 9000);
+    let (second, _) = wait(&mut pool, 0, 9000);
+    let leave_wakers = |pool: &mut Pool| {
+        for key in [late, first, second] {
+            let _ = pool.leave_waker(key, waker().expect("there is one"));
+        }
+    };
+    let asleep =
+        |pool: &Pool| [late, first, second].map(|key| pool.waiters.get(key).waker.is_some());
+    let lost = |pool: &mut Pool, stage| {
+        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(20), fx));
+    };
+    lost(&mut pool, attempt(&begun));
+    assert_eq!(
+        asleep(&pool),
+        [true, false, true],
+        "the keeper is there, perhaps"
+    );
+    leave_wakers(&mut pool);
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    assert_eq!(asleep(&pool), [false; 3], "nobody knows who is polled");
+    leave_wakers(&mut pool);
+    let _ = fx(|fx| pool.resize(2, at(21), fx));
+    assert_eq!(asleep(&pool), [true, false, true]);
+    drive(&mut pool, first, 21);
+}
+
+/// What somebody looks at is there.
+#[test]
+fn idle_connection_that_is_looked_at_is_not_missing() {
+    let mut pool = pool(|config| {
+        config.max_size = 3;
+        config.min_idle = 1;
+    });
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    let _ = connect(&mut pool, &begun, 1, 1);
+    let id = pool.idle[0].id;
+    let aside = pool.borrow_idle(id).expect("one is idle");
+    let (_, fresh) = fx(|fx| pool.hurry(at(2), fx));
+    assert!(fresh.connect.is_empty());
+    let _ = fx(|fx| pool.passed(aside, Stage::Checking(None), false, at(3), fx));
+    assert_eq!(pool.idle.len(), 1);
 }

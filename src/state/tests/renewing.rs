@@ -210,10 +210,37 @@ fn resets_are_forgotten_when_nothing_is_left_of_before_them() {
         let live = lent(&mut pool, 1).remove(0);
         let _ = reset(&mut pool, 0, ms);
         let _ = reset(&mut pool, 0, ms + 1);
-        assert_eq!(pool.renewals.pending(), 2);
+        assert_eq!(
+            pool.renewals.pending(),
+            1,
+            "of before the first is of before the last"
+        );
         closed_for(&mut pool, live, ms + 1);
         assert_eq!(pool.renewals.pending(), 0);
     }
+}
+
+/// As for one that listens for as long as its process runs.
+#[test]
+fn resets_beside_a_long_loan_are_not_remembered_for_ever() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let live = lent(&mut pool, 1).remove(0);
+    for round in 0..100 {
+        let _ = reset(&mut pool, 10, 100 * round);
+        assert!(pool.renewals.pending() <= 2);
+    }
+    assert!(
+        pool.renewals.due(&live) < at(9900),
+        "the last but one is over"
+    );
+    let _ = reset(&mut pool, 0, 20_000);
+    assert_eq!(pool.renewals.pending(), 1);
+    for round in 0..100 {
+        let _ = reset(&mut pool, 10, 30_000 + 100 * round);
+        assert!(pool.renewals.pending() <= 3);
+    }
+    assert_eq!(closed_for(&mut pool, live, 50_000), CloseReason::Reset);
+    assert_eq!(pool.renewals.pending(), 0);
 }
 
 #[test]

@@ -23,6 +23,11 @@ fn assert_twins<T: Debug>(name: &str, before: &Pool, short: T, long: T) {
     );
 }
 
+/// The long way has seen to all that was due, which was nothing.
+fn pumped_as(twin: &mut Pool, before: &Pool) {
+    twin.pumped_at = before.pumped_at;
+}
+
 impl Taken {
     /// [`State::join`], and [`State::queue_up`] as the long way.
     pub(super) fn join(
@@ -43,6 +48,7 @@ impl Taken {
             let Join::Queued { key: other, .. } = long else {
                 panic!("queued although it is {long:?} from {before:#?}");
             };
+            pumped_as(&mut twin, &before);
             let same = (&twin, &asked, other, left.is_some());
             let ours = (&*pool, &effects, key, waker.is_some());
             assert_twins("queue_up", &before, ours, same);
@@ -77,6 +83,7 @@ impl Taken {
                 assert!(matches!(long, Returned::Kept), "{long:?}");
                 // Nobody waits for it: not to fill, to pause or to renew the pool.
                 asked.progress = false;
+                pumped_as(&mut twin, &before);
                 assert!(before.fillers == 0 && !before.paused && before.is_renewed());
                 assert_twins("hand_over", &before, (&short, &effects), (&twin, &asked));
             }
@@ -96,7 +103,8 @@ impl Taken {
         assert!(!before.is_tenant, "its landlord is not told");
         let (mut twin, mut asked) = (before.clone(), Fx::new());
         let left = twin.cancel(key, now, &mut asked);
-        let ours = (&*pool, &Fx::new(), waker);
+        pumped_as(&mut twin, &before);
+        let ours = (&*pool, &Fx::new(), (waker, Unseen::Cancelled));
         assert_twins("quit", &before, ours, (&twin, &asked, left));
     }
 }

@@ -21,6 +21,7 @@ laws! {
         whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile,
         nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
+        end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
 }
@@ -254,6 +255,21 @@ async fn whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile(w: World) 
     let watch = w.stopwatch();
     assert!(matches!(probe.await, Err(AcquireError::Connect(_))));
     watch.assert_at(0);
+}
+
+/// Law 73: as long as another attempt is on time, whatever becomes of one that is not.
+async fn end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own(w: World) {
+    w.connects().next([err(), hang(), ok().after(w.ms(400))]);
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(2).connect_timeout(w.ms(3000))));
+    is_told(&w, &pool).await;
+    w.sleep(DELAY).await;
+    let impatient = pool.acquire_timeout(w.ms(100)).await;
+    assert!(impatient.unwrap_err().is_timed_out());
+    w.sleep(2700).await;
+    let watch = w.stopwatch();
+    drop(pool.acquire().await.unwrap());
+    watch.assert_at(400);
+    assert_eq!(pool.statistics().failed_connects, 2);
 }
 
 /// Law 73: all but the first are overdue after a second.

@@ -32,6 +32,7 @@ laws! {
     virtual_only:
         hung_host_takes_no_more_than_its_share,
         host_that_is_due_is_tried_by_one_at_a_time,
+        host_that_hangs_is_tried_by_one_at_a_time_however_soon_it_is_due,
         attempt_that_is_broken_off_takes_its_host_down,
         attempt_that_is_broken_off_before_its_time_says_nothing,
         late_failure_says_nothing_of_a_host_that_is_back,
@@ -487,6 +488,29 @@ async fn attempt_that_is_broken_off_takes_its_host_down(w: World) {
     );
     assert_eq!(h.down(), [true, false]);
     assert_eq!(endpoints(&h.open(2).await), [1, 1]);
+    // Also if it was due again before that.
+    let h = Hosts::one_by_one(&w, 2, |b| b.connect_timeout(None).recheck_after(w.ms(1000)));
+    h.hosts[0].connects().always(hang());
+    assert!(h.acquire().await.is_err());
+    assert_eq!(h.down(), [true, false]);
+    w.sleep(1000).await;
+    assert_eq!(h.down(), [false, false]);
+}
+
+/// Law 198.
+async fn host_that_hangs_is_tried_by_one_at_a_time_however_soon_it_is_due(w: World) {
+    let h = Hosts::new(&w, 2, |b| b.recheck_after(w.ms(1000)));
+    h.hosts[0].connects().next([err()]);
+    let held = h.open(1).await;
+    assert_eq!(endpoints(&held), [1]);
+    h.hosts[0].connects().always(hang());
+    w.sleep(1000).await;
+    let opening = h.opening();
+    w.sleep(1000).await;
+    let others = h.open(2).await;
+    assert_eq!(endpoints(&others), [1, 1]);
+    assert_eq!(h.tries()[0], 2);
+    drop(opening.await.unwrap());
 }
 
 /// Law 198, by somebody who has no use for it any more.

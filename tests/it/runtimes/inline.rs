@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc;
 use std::sync::{Mutex, TryLockError};
 use std::task::{Context, Poll, Wake};
 use std::thread;
@@ -67,17 +66,6 @@ impl Timer for Inline {
             Poll::Pending
         }))
     }
-}
-
-/// Runs something that might hang.
-fn comes_to_its_end(test: impl FnOnce() + Send + 'static) {
-    let (done, end) = mpsc::channel();
-    thread::spawn(move || {
-        test();
-        done.send(()).expect("somebody waits");
-    });
-    end.recv_timeout(Duration::from_secs(30))
-        .expect("it comes to its end");
 }
 
 /// Makes numbers, which take a turn of the executor's to recycle.

@@ -249,7 +249,7 @@ fn pool_that_breaks_circuits_and_is_reset_has_no_dead_end() {
 fn pool_that_fails_fast_and_is_reset_has_no_dead_end() {
     let may = &[Cancel, Refuse, Lose, Reset];
     let fast = |config: &mut Config| config.connect_policy = ConnectPolicy::FailFast;
-    of("fails fast, reset", may, fast).goes(extent(2, 1, 70_000), extent(2, 2, 607_000));
+    of("fails fast, reset", may, fast).goes(extent(2, 1, 68_600), extent(2, 2, 580_000));
 }
 
 #[test]

@@ -129,7 +129,8 @@ impl World {
             row.small(kind as usize)
                 .time(self.since(begun))
                 .time(self.until(overdue))
-                .flag(overdue > pool.clock.now());
+                .flag(overdue > pool.clock.now())
+                .flag(overdue > pool.pumped_at);
         }
         if self.may(May::BeHot) {
             row.time(self.since(pool.clock.now()));
