@@ -100,9 +100,8 @@ impl Ending<'_, '_> {
         stage.forgotten.borrow_mut().clear();
         stage.model.compare(pool);
         if let Some(watcher) = self.watcher {
-            let rejected = stage.model.books.borrow().tally.rejections.total();
             let out = stage.leaked.borrow().len() as u64;
-            watcher.compare(&pool.statistics(), rejected, out);
+            watcher.compare(&pool.statistics(), out);
         }
         self.look_at_reasons(pool);
         let leaked = stage.leaked.borrow().len();

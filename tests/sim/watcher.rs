@@ -29,7 +29,9 @@ struct Seen {
     failed: u64,
     acquired: u64,
     closed: u64,
+    timed_out: u64,
     rejected: u64,
+    cancelled: u64,
     returned: u64,
     waits_begun: u64,
     waits_ended: u64,
@@ -58,7 +60,7 @@ impl Watcher {
 
     /// Nothing happens any more: as much has been told as has happened. So many connections are
     /// still `out`.
-    pub(crate) fn compare(&self, statistics: &Statistics, rejected: u64, out: u64) {
+    pub(crate) fn compare(&self, statistics: &Statistics, out: u64) {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let told = [seen.connected, seen.failed, seen.acquired, seen.closed];
         let happened = [
@@ -68,7 +70,13 @@ impl Watcher {
             statistics.closes.total(),
         ];
         assert_eq!(told, happened, "connected, failed, acquired, closed");
-        assert_eq!(seen.rejected, rejected, "rejected");
+        let told = [seen.timed_out, seen.rejected, seen.cancelled];
+        let happened = [
+            statistics.timeouts.total(),
+            statistics.rejections.total(),
+            statistics.cancellations,
+        ];
+        assert_eq!(told, happened, "timed out, rejected, cancelled");
         assert_eq!(seen.returned + out, seen.acquired, "returned");
         let waits = [seen.waits_begun, seen.waits_ended];
         assert_eq!(waits, [statistics.waits; 2], "waits begun, ended");
@@ -96,12 +104,16 @@ impl Observer for Watcher {
         self.note(|seen| seen.waits_begun += 1);
     }
 
-    fn wait_ended(&self, _: &event::WaitEnded) {
-        self.note(|seen| seen.waits_ended += 1);
+    fn wait_ended(&self, event: &event::WaitEnded) {
+        let cancelled = event.ending() == event::WaitEnding::Cancelled;
+        self.note(|seen| {
+            seen.waits_ended += 1;
+            seen.cancelled += u64::from(cancelled);
+        });
     }
 
     fn timed_out(&self, _: &event::TimedOut) {
-        self.note(|_| ());
+        self.note(|seen| seen.timed_out += 1);
     }
 
     fn rejected(&self, _: &event::Rejected) {
