@@ -12,9 +12,10 @@ use crate::clock::Moment;
 /// No attempt is overdue before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
 /// The first attempts, of which nothing is known, are given this, or the tenth part of what their
-/// time-out allows, if that is longer: whoever sets a long one knows of a slow server.
+/// time-out allows, if that is longer: whoever sets a long one knows of a slow server. But not for ever.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 const FIRST_PART: u32 = 10;
+const LONGEST_FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// How much longer than usual an attempt may take.
 const PATIENCE: u32 = 4;
 
@@ -91,7 +92,10 @@ impl Attempts {
         let id = self.next;
         self.next = AttemptId(id.0 + 1);
         let patience = match self.usual[kind.index()] {
-            Duration::ZERO => FIRST_PATIENCE.max(limit.unwrap_or_default() / FIRST_PART),
+            Duration::ZERO => {
+                let part = limit.unwrap_or_default() / FIRST_PART;
+                part.clamp(FIRST_PATIENCE, LONGEST_FIRST_PATIENCE)
+            }
             usual => usual.saturating_mul(PATIENCE).max(SHORTEST_PATIENCE),
         };
         self.under_way.push_back(Attempt {
@@ -240,13 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn first_attempt_is_given_a_tenth_of_its_limit_and_never_less_than_a_second() {
+    fn first_attempt_is_given_a_tenth_of_its_limit_but_a_second_at_least_and_ten_at_most() {
         let mut attempts = Attempts::new();
         for (limit, overdue) in [
             (None, 1000),
             (Some(9), 1000),
             (Some(11), 1100),
-            (Some(120), 12_000),
+            (Some(99), 9900),
+            (Some(u64::MAX), 10_000),
         ] {
             let id = attempts.begin(Kind::Connect, at(0), limit.map(Duration::from_secs));
             assert_eq!(attempts.next_overdue(at(0)), at(overdue));

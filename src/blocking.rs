@@ -231,6 +231,8 @@ fn dispose<B: BlockingManager>(manager: &B, made: Made<B>) {
 struct Awaited<'a, B: BlockingManager> {
     blocking: &'a Blocking<B>,
     calls: Arc<Calls<Made<B>>>,
+    /// The call that was begun for this.
+    call: Option<u64>,
     over: bool,
 }
 
@@ -247,7 +249,7 @@ impl<B: BlockingManager> Drop for Awaited<'_, B> {
         if self.over {
             return;
         }
-        if let Some(made) = self.calls.give_up() {
+        if let Some(made) = self.calls.give_up(self.call) {
             let manager = Arc::clone(&self.blocking.manager);
             let dispose = move || dispose(&*manager, made);
             self.blocking.spawn(Job::new(dispose, drop));
@@ -281,13 +283,14 @@ impl<B: BlockingManager> Manager for Blocking<B> {
 
     async fn connect(&self) -> Result<Self::Connection, B::Error> {
         let calls = Arc::clone(&self.calls.lock());
-        let fresh = calls.want();
+        let call = calls.want();
         let awaited = Awaited {
             blocking: self,
             calls,
+            call,
             over: false,
         };
-        if let Some(call) = fresh {
+        if let Some(call) = call {
             self.begin_connect(call, &awaited.calls);
         }
         awaited.made().await.map(BlockingConnection::from)

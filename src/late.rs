@@ -29,8 +29,7 @@ struct Books<T> {
     /// The number of the last call.
     last: u64,
     /// The calls that were begun for those who await one, until their outcomes are taken, in their order.
-    /// Never more than are awaited: if one takes the outcome of another call, or goes away, the oldest
-    /// is nobody's.
+    /// Never more than are awaited: if one takes the outcome of another call, the oldest is nobody's.
     own: VecDeque<u64>,
     /// Of which call, and what it came to. Never more than are awaited. Under the same lock as the counts:
     /// an outcome that is one too many must be gone before somebody else can take it.
@@ -38,7 +37,7 @@ struct Books<T> {
 }
 
 impl<T> Books<T> {
-    /// One less awaits an outcome, who took that of this call, or went away.
+    /// One less awaits an outcome, and nobody does that of this call.
     fn leaves(&mut self, call: Option<u64>) {
         self.awaiting -= 1;
         self.own.retain(|own| Some(*own) != call);
@@ -84,6 +83,7 @@ impl<T> Calls<T> {
             books.under_way -= 1;
             let all_have_own = books.own.len() == books.awaiting && !books.own.contains(&call);
             if books.outcomes.len() >= books.awaiting || (has_failed && all_have_own) {
+                books.own.retain(|own| *own != call);
                 return Some(outcome);
             }
             books.outcomes.push_back((call, outcome));
@@ -102,14 +102,17 @@ impl<T> Calls<T> {
         self.delivered.until(take).await
     }
 
-    /// Somebody gives up. If there is now an outcome too many, it comes back.
-    pub(crate) fn give_up(&self) -> Option<T> {
+    /// Somebody gives up, for whom this call was begun. If there is now an outcome too many, it comes back.
+    pub(crate) fn give_up(&self, call: Option<u64>) -> Option<T> {
         let mut books = self.books.lock();
         let excess = books.outcomes.len() >= books.awaiting;
         let excess = excess && !cfg!(mutant = "late-outcome-is-kept");
         let excess = excess.then(|| books.outcomes.pop_back()).flatten();
-        books.leaves(excess.as_ref().map(|(call, _)| *call));
-        excess.map(|(_, outcome)| outcome)
+        books.leaves(call);
+        excess.map(|(of, outcome)| {
+            books.own.retain(|own| *own != of);
+            outcome
+        })
     }
 }
 
@@ -130,7 +133,11 @@ mod tests {
     fn outcome_goes_to_whoever_awaits_one() {
         let calls = Calls::new();
         let first = want(&calls);
-        assert!(calls.give_up().is_none(), "the first call was abandoned");
+        assert_eq!(
+            calls.give_up(Some(first)),
+            None,
+            "the first call was abandoned"
+        );
         let second = want(&calls);
         assert_eq!(calls.deliver(first, 1, false), None);
         assert_eq!(next(&calls), 1);
@@ -143,7 +150,7 @@ mod tests {
         let calls = Calls::new();
         let first = want(&calls);
         assert_eq!(calls.deliver(first, 1, false), None);
-        assert_eq!(calls.give_up(), Some(1), "one too many");
+        assert_eq!(calls.give_up(Some(first)), Some(1), "one too many");
         let second = want(&calls);
         assert_eq!(
             calls.deliver(second, 2, true),
@@ -158,7 +165,7 @@ mod tests {
         let calls = Calls::new();
         let (first, _) = (want(&calls), want(&calls));
         assert_eq!(calls.deliver(first, 1, false), None);
-        assert_eq!(calls.give_up(), None);
+        assert_eq!(calls.give_up(Some(first)), None);
         assert_eq!(next(&calls), 1);
     }
 
@@ -166,8 +173,8 @@ mod tests {
     fn failure_of_a_call_that_was_given_up_on_is_for_nobody_with_one_of_his_own() {
         let calls = Calls::new();
         let (first, second) = (want(&calls), want(&calls));
-        assert_eq!(calls.give_up(), None);
-        assert_eq!(calls.give_up(), None);
+        assert_eq!(calls.give_up(Some(first)), None);
+        assert_eq!(calls.give_up(Some(second)), None);
         let third = want(&calls);
         assert_eq!(calls.deliver(first, 1, true), Some(1), "news of yesterday");
         assert_eq!(calls.deliver(second, 2, false), None, "as good as any");
@@ -185,7 +192,7 @@ mod tests {
         let hung: Vec<_> = (0..=MOST_ABANDONED)
             .map(|_| {
                 let call = want(&calls);
-                assert_eq!(calls.give_up(), None);
+                assert_eq!(calls.give_up(Some(call)), None);
                 call
             })
             .collect();
@@ -193,6 +200,75 @@ mod tests {
         assert_eq!(calls.deliver(hung[2], 2, true), None);
         assert_eq!(next(&calls), 2);
         assert_eq!(calls.deliver(hung[1], 1, true), Some(1));
+    }
+
+    #[test]
+    fn failure_is_for_whoever_is_left_if_it_was_the_other_who_gave_up() {
+        let calls = Calls::new();
+        let (first, second) = (want(&calls), want(&calls));
+        assert_eq!(calls.give_up(Some(second)), None);
+        assert_eq!(calls.deliver(first, 1, true), None);
+        assert_eq!(next(&calls), 1);
+    }
+
+    /// However calls end, and whoever has none, the last to end is heard of.
+    #[test]
+    fn nobody_is_left_with_no_call_and_no_outcome() {
+        let calls = Calls::new();
+        let begun: Vec<_> = (0..8).map(|_| want(&calls)).collect();
+        for call in &begun[..7] {
+            assert_eq!(calls.give_up(Some(*call)), None);
+        }
+        assert_eq!(calls.deliver(begun[0], 0, false), None);
+        assert_eq!(calls.deliver(begun[7], 7, true), Some(7), "one is enough");
+        assert_eq!(calls.want(), None, "too many are under way");
+        assert_eq!(next(&calls), 0);
+        assert_eq!(calls.deliver(begun[1], 1, true), None);
+        assert_eq!(next(&calls), 1);
+    }
+
+    /// The same for everything that may happen, in all orders, to a few who want an outcome.
+    #[test]
+    fn whoever_awaits_has_a_call_under_way_or_an_outcome() {
+        for seed in 0..3000 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let calls = Calls::new();
+            let (mut waiting, mut under_way) = (Vec::new(), Vec::new());
+            for _ in 0..60 {
+                match rng.u8(0..4) {
+                    0 if waiting.len() < 4 => {
+                        let call = calls.want();
+                        under_way.extend(call);
+                        waiting.push(call);
+                    }
+                    1 if !waiting.is_empty() => {
+                        let _ = calls.give_up(waiting.swap_remove(rng.usize(..waiting.len())));
+                    }
+                    2 if !under_way.is_empty() => {
+                        let call = under_way.swap_remove(rng.usize(..under_way.len()));
+                        let _ = calls.deliver(call, call, rng.bool());
+                    }
+                    _ if !calls.books.lock().outcomes.is_empty() => {
+                        let _ = next(&calls);
+                        waiting.swap_remove(rng.usize(..waiting.len()));
+                    }
+                    _ => {}
+                }
+                let books = calls.books.lock();
+                assert_eq!(
+                    (books.awaiting, books.under_way),
+                    (waiting.len(), under_way.len())
+                );
+                assert!(books.outcomes.len() <= books.awaiting, "seed {seed}");
+                assert!(books.own.len() <= books.awaiting, "seed {seed}");
+                let is_left = |own: &u64| {
+                    under_way.contains(own) || books.outcomes.iter().any(|(call, _)| call == own)
+                };
+                assert!(books.own.iter().all(is_left), "seed {seed}: {books:?}");
+                let left = books.outcomes.len() + books.under_way;
+                assert!(books.awaiting <= left, "seed {seed}: {books:?}");
+            }
+        }
     }
 
     #[test]
@@ -219,9 +295,9 @@ mod tests {
     fn hung_calls_do_not_pile_up() {
         let calls = Calls::<()>::new();
         let begun = (0..20).filter(|_| {
-            let fresh = calls.want().is_some();
-            let _ = calls.give_up();
-            fresh
+            let call = calls.want();
+            let _ = calls.give_up(call);
+            call.is_some()
         });
         assert_eq!(begun.count(), MOST_ABANDONED + 1);
     }

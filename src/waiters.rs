@@ -175,9 +175,10 @@ impl<O> Waiters<O> {
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
-    /// True if this one should run an attempt: it runs none yet, or all do.
-    pub(crate) fn may_drive(&self, key: usize) -> bool {
-        !self.entries[key].driving || self.iter().all(|(_, waiter)| waiter.driving)
+    /// True if this one should run an attempt: it runs none yet, or all do who are in time.
+    pub(crate) fn may_drive(&self, key: usize, now: Moment) -> bool {
+        let mut in_time = self.iter().filter(|(_, waiter)| waiter.deadline > now);
+        !self.entries[key].driving || in_time.all(|(_, waiter)| waiter.driving)
     }
 
     fn unlink(&mut self, key: usize) {
@@ -284,14 +285,27 @@ mod tests {
         assert_eq!(waiters.drivers(2, now), keys[..2]);
         waiters.get_mut(keys[0]).driving = true;
         assert_eq!(waiters.drivers(3, now), [keys[1], keys[2], keys[0]]);
-        waiters.get_mut(keys[1]).deadline = now;
-        assert_eq!(waiters.drivers(3, now), [keys[2], keys[0]], "in time");
-        assert!(!waiters.may_drive(keys[0]), "the others run none");
-        assert!(waiters.may_drive(keys[1]) && waiters.may_drive(keys[2]));
+        assert!(!waiters.may_drive(keys[0], now), "the others run none");
+        assert!(waiters.may_drive(keys[1], now) && waiters.may_drive(keys[2], now));
         waiters.get_mut(keys[1]).driving = true;
-        assert!(!waiters.may_drive(keys[1]));
+        assert!(!waiters.may_drive(keys[1], now));
         waiters.get_mut(keys[2]).driving = true;
-        assert!(keys.iter().all(|&key| waiters.may_drive(key)));
+        assert!(keys.iter().all(|&key| waiters.may_drive(key, now)));
+    }
+
+    #[test]
+    fn whoever_is_late_runs_no_attempt_and_nobody_waits_for_that() {
+        let (mut waiters, keys) = queue_of(3);
+        let late_at = Moment::START.after(std::time::Duration::from_millis(9));
+        waiters.get_mut(keys[0]).deadline = late_at;
+        waiters.get_mut(keys[1]).driving = true;
+        waiters.get_mut(keys[2]).driving = true;
+        assert_eq!(waiters.drivers(3, Moment::START), keys);
+        assert!(!waiters.may_drive(keys[1], Moment::START));
+        assert_eq!(waiters.drivers(3, late_at), keys[1..]);
+        assert!(waiters.may_drive(keys[1], late_at));
+        assert_eq!(waiters.first_in_time(Moment::START), Some(keys[0]));
+        assert_eq!(waiters.first_in_time(late_at), Some(keys[1]));
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Books {
 
     /// Takes the best of `untried` out of it, and begins an attempt there. One that was down is
     /// passed over by others for `recheck_after` from now, or for as long as is [set
-    /// apart](Attempt::may_take), or until this attempt succeeds.
+    /// apart](Attempt::may_take) if that is longer, or until this attempt succeeds.
     pub(super) fn begin<'a>(
         self: &Arc<Self>,
         untried: &mut Vec<usize>,
@@ -212,8 +212,15 @@ impl Drop for Attempt<'_> {
         load.books.with(self.endpoint, |account| {
             let had_its_time = self.has_failed || took >= account.usual;
             // One that hung while the endpoint came back has nothing to say about it.
-            if had_its_time && account.proven < self.turn {
+            if account.proven >= self.turn {
+                return;
+            }
+            if had_its_time {
                 account.recheck_at = Some(recheck_at);
+            } else if self.is_recheck && account.turn == self.turn {
+                // It is not set apart any longer.
+                let begun = self.begun.after(self.recheck_after);
+                account.recheck_at = account.recheck_at.map(|at| at.min(begun));
             }
         });
     }

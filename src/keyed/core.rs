@@ -19,7 +19,8 @@
 //!    back to it, and a tenant that holds nothing never. So a connection that comes back is closed,
 //!    and a place that comes free is given up, if somebody who holds nothing has been hungry for
 //!    longer than the tenant's first waiter has been waiting; but no more of them than it takes until
-//!    each of those has one. And if nobody waits for the tenant, before the connection is made clean.
+//!    each of those has one. If nobody waits for the tenant, any who are hungry will do; and it is
+//!    closed before it is made clean.
 //! 5. A tenant that nobody uses and that has no connection is forgotten.
 //!
 //! Locks: the landlord's, then a tenant's; never the other way. Neither is held while anything
@@ -323,17 +324,16 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
     fn claim(&self, id: TenantId) {
         let at = now(&**self.runtime);
         let mut books = self.books.lock();
-        let Some(tenant) = books.tenants.get(&id) else {
+        // What it wanted may be over, and not written down yet.
+        let standing = books.change(id, at, |_, _| ());
+        let (Some(standing), Some(tenant)) = (standing, books.tenants.get(&id)) else {
             return;
         };
-        let claimed = books.accounts.are_short() && {
-            let standing = tenant.standing(at);
-            standing.idle_since.is_none() && books.is_outranked(tenant, standing)
-        };
-        if claimed {
+        let is_none_idle = standing.idle_since.is_none() && books.accounts.are_short();
+        if is_none_idle && books.is_outranked(tenant, standing) {
             books.change(id, at, |state, _| state.give_up_next());
-            self.note_pending(&books);
         }
+        self.note_pending(&books);
     }
 
     fn note_pending(&self, books: &Books<K, M>) {

@@ -210,7 +210,7 @@ impl<C, E> State<C, E> {
             return Turn::Advance;
         }
         let may_drive = self.driverless > 0 && self.free() > 0;
-        if may_drive && self.waiters.may_drive(key) {
+        if may_drive && self.waiters.may_drive(key, self.pumped_at) {
             return Turn::Drive;
         }
         // Nobody has told the keeper when an attempt that a waiter drives will be overdue.
@@ -238,7 +238,7 @@ impl<C, E> State<C, E> {
         }
         self.driverless -= 1;
         self.waiters.get_mut(key).driving = true;
-        Some(self.begin_attempt(now))
+        Some(self.begin_attempt(self.latest(now)))
     }
 
     /// The last of a waiter's own attempts to connect has come to its end.

@@ -14,8 +14,7 @@ impl<C, E> State<C, E> {
     /// Brings supply and demand together. Called at the end of every transition that may have
     /// changed either.
     pub(super) fn pump(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        // Another may have read the clock later and been quicker here, and seen what was overdue by then.
-        let now = now.max(self.clock.now());
+        let now = self.latest(now);
         self.pumped_at = now;
         self.stranded = false;
         if self.closed {
@@ -37,6 +36,12 @@ impl<C, E> State<C, E> {
         }
         self.update_barred();
         self.check();
+    }
+
+    /// This moment, unless another has read the clock later and been quicker here, and seen what was
+    /// overdue by then.
+    pub(super) fn latest(&self, now: Moment) -> Moment {
+        now.max(self.clock.now()).max(self.pumped_at)
     }
 
     /// A task was lost, and with it what it was to do. As `pump`, but spawns nothing: a runtime

@@ -48,9 +48,8 @@ impl<C, E> State<C, E> {
     }
 
     pub(crate) fn standing(&self, now: Moment) -> Standing {
-        // Another may have read the clock later and been quicker here. What was due for that one is
-        // looked for no more.
-        let now = now.max(self.clock.now());
+        // What was due for one who has read the clock later is looked for no more.
+        let now = self.latest(now);
         let oldest = self.idle.front().filter(|_| !self.stranded);
         Standing {
             size: self.size(),

@@ -16,6 +16,10 @@ impl<C, E> State<C, E> {
         self.begin_probes(now, fx);
         self.shed_by_the_clock(now, fx);
         self.report_leaks(now, fx);
+        if self.retry.is_down() {
+            // Before another attempt begins: those who had theirs, which is overdue now, are told.
+            self.give_up_hope(now, fx);
+        }
         self.pump(now, fx);
         self.next_due(now)
     }
@@ -249,7 +253,7 @@ impl<C, E> State<C, E> {
         let idles = self.attempts.connects(now) == 0;
         let may_connect = self.free() > 0 && self.connect_room() > 0;
         if !self.clock.is_kept() && idles && may_connect {
-            return Warmth::Drive(self.begin_attempt(now));
+            return Warmth::Drive(self.begin_attempt(self.latest(now)));
         }
         Warmth::Cold
     }

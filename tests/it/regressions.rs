@@ -1,6 +1,7 @@
 //! Schedules that once broke something, each found by reading the code and thinking of it.
 
 mod filling;
+mod keyed;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 mod renewing;

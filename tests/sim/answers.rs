@@ -36,12 +36,6 @@ pub(super) struct Rejections {
     pub(super) shed: u64,
 }
 
-impl Rejections {
-    pub(super) fn total(&self) -> u64 {
-        self.paused + self.queue_full + self.shed
-    }
-}
-
 #[derive(Default)]
 struct Timeouts {
     wait: u64,

@@ -240,3 +240,35 @@ fn idle_connection_that_is_looked_at_is_not_missing() {
     let _ = fx(|fx| pool.passed(aside, Stage::Checking(None), false, at(3), fx));
     assert_eq!(pool.idle.len(), 1);
 }
+
+/// Whoever is late drives nothing, and nobody waits for him to.
+#[test]
+fn one_waiter_drives_several_attempts_beside_one_who_is_late() {
+    let mut pool = pool(|config| config.max_size = 2);
+    let waiting = [10, 60_000].map(|deadline| wait(&mut pool, 0, deadline));
+    for (_, begun) in &waiting {
+        let stage = attempt(begun);
+        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(20), fx));
+    }
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let _ = fx(|fx| pool.advance(at(20), fx));
+    let key = waiting[1].0;
+    for _ in 0..2 {
+        drive(&mut pool, key, 20);
+    }
+}
+
+/// An attempt that somebody begins who has read the clock long ago is not overdue at birth.
+#[test]
+fn attempt_begins_when_the_last_who_looked_says() {
+    let mut pool = pool(|config| config.max_size = 2);
+    let (key, begun) = wait(&mut pool, 0, 60_000);
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.advance(at(5000), fx));
+    drive(&mut pool, key, 3000);
+    let Turn::Wait(due) = pool.poll_waiter(key, None) else {
+        panic!("the attempt is under way");
+    };
+    assert_eq!(due, at(6000));
+}

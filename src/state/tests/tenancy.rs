@@ -291,3 +291,18 @@ fn a_place_that_is_kept_for_a_lost_attempt_is_not_given_up_for_a_close() {
     pool.give_up_closing();
     assert_eq!(pool.standing(at(1)).places, 2);
 }
+
+/// One reads the clock and is slow; another looks later, and is quicker.
+#[test]
+fn hunger_that_somebody_took_for_seen_is_not_overlooked_by_one_who_is_late() {
+    let mut pool = tenant(1);
+    let (_, begun) = wait(&mut pool, 0, 60_000);
+    let (other, _) = wait(&mut pool, 0, 60_000);
+    let _ = refuse(&mut pool, &begun, 1);
+    pool.give_up_spare();
+    let due = pool.retry.due();
+    let later = due.after(Duration::from_millis(5));
+    assert_eq!(pool.standing(at(1)).hunger, 0);
+    let _ = fx(|fx| pool.cancel(other, later, fx));
+    assert_eq!(pool.standing(at(1)).hunger, 1);
+}

@@ -21,6 +21,7 @@ laws! {
         whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile,
         nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
+        whoever_had_his_attempt_is_told_when_it_is_overdue,
         end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
@@ -255,6 +256,24 @@ async fn whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile(w: World) 
     let watch = w.stopwatch();
     assert!(matches!(probe.await, Err(AcquireError::Connect(_))));
     watch.assert_at(0);
+}
+
+/// Law 73: that there is a place for another attempt, and time, makes no difference to him.
+async fn whoever_had_his_attempt_is_told_when_it_is_overdue(w: World) {
+    w.connects().next([err()]);
+    w.connects().always(hang());
+    let schedule = Backoff::new(w.ms(100), w.ms(300));
+    let pool = w.pool(|b| {
+        b.max_size(10)
+            .connect_timeout(w.ms(5500))
+            .connect_policy(ConnectPolicy::CircuitBreaker(schedule))
+    });
+    is_told(&w, &pool).await;
+    w.sleep(400).await;
+    let watch = w.stopwatch();
+    let told = pool.acquire_timeout(w.ms(20_000)).await;
+    assert!(matches!(told, Err(AcquireError::Connect(_))), "{told:?}");
+    watch.assert_at(1000);
 }
 
 /// Law 73: as long as another attempt is on time, whatever becomes of one that is not.
