@@ -35,6 +35,7 @@ laws! {
         host_that_hangs_is_tried_by_one_at_a_time_however_soon_it_is_due,
         attempt_that_is_broken_off_takes_its_host_down,
         attempt_that_is_broken_off_before_its_time_says_nothing,
+        recheck_that_is_broken_off_before_its_time_keeps_nobody_away,
         late_failure_says_nothing_of_a_host_that_is_back,
         unattached_hosts_need_no_runtime;
 }
@@ -539,6 +540,24 @@ async fn attempt_that_is_broken_off_before_its_time_says_nothing(w: World) {
     hosts[0].connects().next([err()]);
     assert!(balanced.connect().await.is_err());
     assert!(down(), "who fails needs no time for that");
+}
+
+/// Law 198.
+async fn recheck_that_is_broken_off_before_its_time_keeps_nobody_away(w: World) {
+    let hosts = [w.sibling()];
+    let connects = hosts[0].connects();
+    connects.next([ok().after(w.ms(200)), err(), hang()]);
+    let balanced = Balanced::new(hosts.iter().map(World::manager)).recheck_after(w.ms(100));
+    balanced.attach(&w.runtime());
+    let down = || balanced.endpoints()[0].is_down;
+    balanced.close(balanced.connect().await.unwrap()).await;
+    assert!(balanced.connect().await.is_err());
+    w.sleep(150).await;
+    let recheck = async { drop(balanced.connect().await) };
+    or(recheck, w.sleep(50)).await;
+    assert!(down(), "for as long as if it had not begun");
+    w.sleep(100).await;
+    assert!(!down());
 }
 
 /// Law 198: a host that hung and is back is not taken down by what hung.
