@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use std::time::Instant;
 
-use watertight::{BoxFuture, KeyedPool, Observer, Spawner, Timer};
+use watertight::{BoxFuture, KeyedPool, Observer, Spawner, Timer, event};
 
 use crate::support::{Scripted, Virtual, World, hang};
 
@@ -177,12 +177,17 @@ fn key_that_is_founded_while_the_pool_closes_is_not_served() {
     });
 }
 
-/// The last handle of a pool of keys closes it, and its observer hears of that, once.
+/// The last handle of a pool of keys closes it, and its observer hears of that, once, as he did of the
+/// pool.
 #[test]
 fn last_handle_of_a_pool_of_keys_is_told_of_as_any_close() {
     #[derive(Default)]
-    struct Closings(AtomicUsize);
+    struct Closings(AtomicUsize, Mutex<Vec<usize>>);
     impl Observer for Closings {
+        fn configured(&self, event: &event::Configured) {
+            self.1.lock().unwrap().push(event.max_size());
+        }
+
         fn closing(&self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
@@ -191,6 +196,7 @@ fn last_handle_of_a_pool_of_keys_is_told_of_as_any_close() {
         let closings = Arc::new(Closings::default());
         let (world, observer) = (w.clone(), Arc::clone(&closings));
         let pool = KeyedPool::builder(move |_: &u32| world.manager())
+            .max_total(9)
             .each(|each| each.runtime(runtime.clone()).observer(observer).max_size(7))
             .build()
             .unwrap();
@@ -199,6 +205,7 @@ fn last_handle_of_a_pool_of_keys_is_told_of_as_any_close() {
         let status = pool.status(&1).unwrap();
         assert_eq!((status.size, status.max_size), (1, 7), "what it may have");
         drop(held);
+        assert_eq!(*closings.1.lock().unwrap(), [9], "not of each key's pool");
         let clone = pool.clone();
         drop(pool);
         assert_eq!(closings.0.load(Ordering::SeqCst), 0);

@@ -132,6 +132,8 @@ fn one_that_was_granted_a_place_goes_to_the_end() {
     ledger.note(0, standing(1, 1, 1), 1);
     ledger.grant(0, 2);
     assert_eq!(ledger.next(), Some(1));
+    ledger.note(0, standing(1, 1, 1), 1);
+    assert_eq!(ledger.next(), Some(1), "though its first waiter came first");
     ledger.note(1, standing(1, 1, 1), 2);
     ledger.grant(1, 3);
     assert_eq!(ledger.next(), Some(0));

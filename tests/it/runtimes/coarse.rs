@@ -8,6 +8,8 @@ use std::task::Poll;
 
 use futures_lite::future::poll_once;
 
+use watertight::PooledConnection;
+
 use super::*;
 
 #[derive(Clone)]
@@ -57,25 +59,53 @@ impl Timer for Coarse {
     }
 }
 
+type Unit = FromFn<fn() -> Ready<io::Result<()>>>;
+
+/// A pool of one, and the one, which is lent.
+fn one() -> (Coarse, Pool<Unit>, PooledConnection<Unit>) {
+    let runtime = Coarse(Arc::new(Inner {
+        origin: Instant::now(),
+        micros: AtomicU64::new(0),
+        tasks: Mutex::default(),
+    }));
+    let connect: fn() -> Ready<io::Result<()>> = || ready(Ok(()));
+    let pool = Pool::builder(FromFn::new(connect))
+        .max_size(1)
+        .idle_timeout(Duration::from_millis(10))
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    let conn = {
+        let mut acquire = Box::pin(pool.acquire());
+        assert!(block_on(poll_once(acquire.as_mut())).is_none());
+        runtime.turn(0);
+        block_on(poll_once(acquire.as_mut())).expect("it is made")
+    };
+    (runtime, pool, conn.unwrap())
+}
+
+/// Guarantee 4.
+#[test]
+fn timer_that_rings_too_early_does_not_keep_a_caller_busy() {
+    comes_to_its_end(|| {
+        let (runtime, pool, _held) = one();
+        let mut caller = Box::pin(pool.acquire_timeout(Duration::from_millis(10)));
+        for micros in [1, 9500, 9600] {
+            runtime.turn(micros);
+            assert!(block_on(poll_once(caller.as_mut())).is_none());
+        }
+        runtime.turn(10_001);
+        let late = block_on(poll_once(caller.as_mut())).expect("it is time");
+        assert!(late.unwrap_err().is_timed_out());
+    });
+}
+
 /// Guarantee 10: nothing is insisted on.
 #[test]
 fn timer_that_rings_too_early_does_not_keep_the_keeper_busy() {
     comes_to_its_end(|| {
-        let runtime = Coarse(Arc::new(Inner {
-            origin: Instant::now(),
-            micros: AtomicU64::new(0),
-            tasks: Mutex::default(),
-        }));
-        let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(()) })
-            .idle_timeout(Duration::from_millis(10))
-            .runtime(runtime.clone())
-            .build()
-            .unwrap();
-        let mut acquire = Box::pin(pool.acquire());
-        assert!(block_on(poll_once(acquire.as_mut())).is_none());
-        runtime.turn(0);
-        let conn = block_on(poll_once(acquire.as_mut())).expect("it is made");
-        drop(conn.unwrap());
+        let (runtime, pool, conn) = one();
+        drop(conn);
         for micros in [1, 9500, 9600] {
             runtime.turn(micros);
             assert_eq!(pool.status().idle, 1);

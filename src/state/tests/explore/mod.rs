@@ -249,7 +249,7 @@ fn pool_that_breaks_circuits_and_is_reset_has_no_dead_end() {
 fn pool_that_fails_fast_and_is_reset_has_no_dead_end() {
     let may = &[Cancel, Refuse, Lose, Reset];
     let fast = |config: &mut Config| config.connect_policy = ConnectPolicy::FailFast;
-    of("fails fast, reset", may, fast).goes(extent(2, 1, 68_600), extent(2, 2, 580_000));
+    of("fails fast, reset", may, fast).goes(extent(2, 1, 68_600), extent(2, 2, 603_000));
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn pool_that_is_reset_has_no_dead_end() {
 #[test]
 fn pool_that_is_reset_while_tasks_are_lost_has_no_dead_end() {
     let may = &[Reset, Lose];
-    of("reset, lost tasks", may, |_| {}).goes(extent(1, ANY, 39_200), extent(2, 1, 58_400));
+    of("reset, lost tasks", may, |_| {}).goes(extent(1, ANY, 40_400), extent(2, 1, 57_000));
 }
 
 #[test]
