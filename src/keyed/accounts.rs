@@ -69,7 +69,7 @@ impl Accounts {
 
     /// True if more places should be given up.
     pub(super) fn are_short(&self) -> bool {
-        self.owed < self.wanted
+        self.coming() < self.wanted
     }
 
     /// Places that can be granted now, or as soon as what they were taken from is closed.
@@ -82,12 +82,12 @@ impl Accounts {
         self.wanted - account.wanted
     }
 
-    /// True if somebody who holds nothing has been hungry since before `since`, and what is owed
+    /// True if somebody who holds nothing has been hungry since before `since`, and what is coming
     /// already does not come to all who have: whoever is granted a place goes to the end of the queue,
     /// so the last of them gets one when each before him has, whatever else these want.
     pub(super) fn outrank(&self, since: Instant) -> bool {
         let last = self.starving.range(..(since, 0)).next_back();
-        last.is_some_and(|last| self.queue.range(..=last).nth(self.owed).is_some())
+        last.is_some_and(|last| self.queue.range(..=last).nth(self.coming()).is_some())
     }
 
     /// Writes down how a tenant stands, which may hold `most` places, and for which somebody has

@@ -110,6 +110,20 @@ fn more_is_given_up_only_while_less_is_owed_than_wanted() {
     assert!(!ledger.accounts.are_short());
 }
 
+/// The books may be brought up to date by one who grants nothing.
+#[test]
+fn nothing_is_given_up_for_those_for_whom_a_place_is_free_already() {
+    let mut ledger = Ledger::new(3, 2);
+    ledger.note(0, standing(3, 2, 0), 0);
+    ledger.note(1, standing(0, 0, 1), 1);
+    assert!(!ledger.accounts.are_short() && !ledger.accounts.outrank(ledger.at(2)));
+    ledger.note(0, standing(2, 2, 0), 2);
+    assert_eq!(ledger.numbers(), [1, 0, 1, 1]);
+    assert!(!ledger.accounts.are_short() && !ledger.accounts.outrank(ledger.at(2)));
+    ledger.note(1, standing(0, 0, 2), 1);
+    assert!(ledger.accounts.are_short());
+}
+
 #[test]
 fn the_one_that_has_been_hungry_longest_is_next_if_a_place_is_free() {
     let mut ledger = Ledger::new(1, 3);

@@ -545,6 +545,7 @@ async fn attempt_that_is_broken_off_before_its_time_says_nothing(w: World) {
 /// Law 198.
 async fn recheck_that_is_broken_off_before_its_time_keeps_nobody_away(w: World) {
     let hosts = [w.sibling()];
+    hosts[0].ledger().set_limit(usize::MAX);
     let connects = hosts[0].connects();
     connects.next([ok().after(w.ms(200)), err(), hang()]);
     let balanced = Balanced::new(hosts.iter().map(World::manager)).recheck_after(w.ms(100));
