@@ -173,11 +173,13 @@ fn one_that_has_no_use_for_a_place_is_out_of_the_queue() {
 
 #[test]
 fn only_those_that_hold_nothing_outrank_and_only_if_they_came_before() {
-    let mut ledger = Ledger::new(9, 2);
+    let mut ledger = Ledger::new(9, 3);
+    ledger.note(2, standing(9, 9, 0), 0);
     ledger.note(0, standing(0, 0, 1), 5);
     let outranks = |ledger: &Ledger, ms| ledger.accounts.outrank(ledger.at(ms));
     assert!(outranks(&ledger, 6));
     assert!(!outranks(&ledger, 5) && !outranks(&ledger, 4));
+    ledger.note(2, standing(8, 8, 0), 5);
     ledger.note(0, standing(1, 1, 1), 5);
     assert!(!outranks(&ledger, 6), "it has one");
     ledger.note(1, standing(0, 0, 1), 7);
