@@ -176,6 +176,13 @@ impl Attempts {
         }
     }
 
+    /// When one under way began.
+    pub(crate) fn begun_at(&self, id: AttemptId) -> Option<Moment> {
+        let mut attempts = self.under_way.iter();
+        let found = attempts.find(|other| other.id == id);
+        found.map(|attempt| attempt.begun)
+    }
+
     /// How many connects under way began before this one.
     pub(crate) fn connects_before(&self, first: AttemptId) -> usize {
         let connects = self.under_way.iter();

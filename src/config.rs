@@ -54,10 +54,10 @@ pub enum ConnectPolicy {
     /// forward. But once an attempt has failed and no connection is left, and no other attempt is
     /// under way that is not overdue, the server counts as *down*: all who wait get the error, and so
     /// does at once whoever comes, until the next attempt is due by this schedule. Whoever comes then
-    /// has it made and waits for it, as long as it is not
-    /// [overdue](crate::Builder::connect_timeout); its success ends it all, its failure begins the next delay. While
-    /// one is under way and there is no place for another, or `connect_concurrency` allows none,
-    /// whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
+    /// has it made and waits for it; once it is [overdue](crate::Builder::connect_timeout), for another
+    /// beside it, if the schedule and the limits allow one, until the first fails. A success ends it
+    /// all, a failure begins the next delay. While one is under way and there is no place for another,
+    /// or `connect_concurrency` allows none, whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
     ///
     /// As long as some connection is left, however long it is held, callers wait for it. Those who
     /// still wait when the last one goes wait for the next attempt, unless all under way are overdue.

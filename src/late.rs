@@ -108,11 +108,9 @@ impl<T> Calls<T> {
         let excess = books.outcomes.len() >= books.awaiting;
         let excess = excess && !cfg!(mutant = "late-outcome-is-kept");
         let excess = excess.then(|| books.outcomes.pop_back()).flatten();
-        books.leaves(call);
-        excess.map(|(of, outcome)| {
-            books.own.retain(|own| *own != of);
-            outcome
-        })
+        // What is disposed of, nobody waits for: the leaver's own may be there for another.
+        books.leaves(excess.as_ref().map(|(of, _)| *of).or(call));
+        excess.map(|(_, outcome)| outcome)
     }
 }
 
@@ -225,6 +223,22 @@ mod tests {
         assert_eq!(next(&calls), 0);
         assert_eq!(calls.deliver(begun[1], 1, true), None);
         assert_eq!(next(&calls), 1);
+    }
+
+    #[test]
+    fn whoever_gives_up_leaves_his_outcome_to_another() {
+        let calls = Calls::new();
+        let old = want(&calls);
+        assert_eq!(calls.give_up(Some(old)), None);
+        let [first, second] = [want(&calls), want(&calls)];
+        assert_eq!(calls.deliver(first, 1, false), None);
+        assert_eq!(calls.deliver(second, 2, false), None);
+        assert_eq!(calls.give_up(Some(first)), Some(2));
+        let third = want(&calls);
+        assert_eq!(calls.deliver(old, 0, true), Some(0));
+        assert_eq!(next(&calls), 1);
+        assert_eq!(calls.deliver(third, 3, true), None);
+        assert_eq!(next(&calls), 3);
     }
 
     /// The same for everything that may happen, in all orders, to a few who want an outcome.

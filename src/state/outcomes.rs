@@ -75,6 +75,10 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) {
         let epoch = self.renewals.epoch_of(from);
+        let begun = match from {
+            Stage::Connecting(id) => self.attempts.begun_at(id),
+            _ => None,
+        };
         self.leave(from, None);
         self.freed(epoch);
         self.statistics.failed_connects += 1;
@@ -99,6 +103,15 @@ impl<C, E> State<C, E> {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
+        } else if self.retry.is_down() && self.live() == 0 {
+            // It may have been overdue, and others begun beside it: it was theirs who were there by then.
+            while self
+                .waiters
+                .first()
+                .is_some_and(|first| Some(first.since) <= begun)
+            {
+                self.fail_first_waiter(&error, fx);
+            }
         }
         self.pump(now, fx);
     }

@@ -16,10 +16,6 @@ impl<C, E> State<C, E> {
         self.begin_probes(now, fx);
         self.shed_by_the_clock(now, fx);
         self.report_leaks(now, fx);
-        if self.retry.is_down() {
-            // Before another attempt begins: those who had theirs, which is overdue now, are told.
-            self.give_up_hope(now, fx);
-        }
         self.pump(now, fx);
         self.next_due(now)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_lite::future::or;
 use watertight::{AcquireError, Backoff, Builder, ConnectPolicy, Pool};
 
 use crate::support::{Gate, LawPool, Scripted, World, err, hang, join, laws, ok};
@@ -21,7 +22,8 @@ laws! {
         whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile,
         nobody_waits_behind_an_attempt_that_hangs_where_no_other_can_begin,
         failure_of_before_the_last_success_is_forgotten,
-        whoever_had_his_attempt_is_told_when_it_is_overdue,
+        whoever_had_his_attempt_is_told_when_it_fails,
+        whoever_had_none_is_not_judged_by_that_of_another,
         end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
@@ -258,8 +260,8 @@ async fn whoever_waited_out_a_pause_is_told_that_hope_ended_meanwhile(w: World) 
     watch.assert_at(0);
 }
 
-/// Law 73: that there is a place for another attempt, and time, makes no difference to him.
-async fn whoever_had_his_attempt_is_told_when_it_is_overdue(w: World) {
+/// Law 73: those that were begun beside it make no difference to him.
+async fn whoever_had_his_attempt_is_told_when_it_fails(w: World) {
     w.connects().next([err()]);
     w.connects().always(hang());
     let schedule = Backoff::new(w.ms(100), w.ms(300));
@@ -273,7 +275,23 @@ async fn whoever_had_his_attempt_is_told_when_it_is_overdue(w: World) {
     let watch = w.stopwatch();
     let told = pool.acquire_timeout(w.ms(20_000)).await;
     assert!(matches!(told, Err(AcquireError::Connect(_))), "{told:?}");
-    watch.assert_at(1000);
+    watch.assert_at(5500);
+}
+
+/// Law 73: the one that hangs was begun for somebody who has gone.
+async fn whoever_had_none_is_not_judged_by_that_of_another(w: World) {
+    w.connects().next([err(), hang()]);
+    let schedule = Backoff::new(w.ms(100), w.ms(300));
+    let pool = w.pool(|b| b.connect_policy(ConnectPolicy::CircuitBreaker(schedule)));
+    is_told(&w, &pool).await;
+    w.sleep(400).await;
+    let gone = async { drop(pool.acquire().await) };
+    or(gone, w.sleep(100)).await;
+    assert_eq!(w.connects().calls(), 2);
+    w.sleep(800).await;
+    let watch = w.stopwatch();
+    drop(pool.acquire().await.unwrap());
+    watch.assert_at(100);
 }
 
 /// Law 73: as long as another attempt is on time, whatever becomes of one that is not.

@@ -131,6 +131,10 @@ impl World {
                 .time(self.until(overdue))
                 .flag(overdue > pool.clock.now())
                 .flag(overdue > pool.pumped_at);
+            if pool.config.connect_policy.breaks_circuits() {
+                let before = pool.waiters.iter().filter(|(_, one)| one.since <= begun);
+                row.small(before.count());
+            }
         }
         if self.may(May::BeHot) {
             row.time(self.since(pool.clock.now()));
