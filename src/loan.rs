@@ -101,3 +101,32 @@ impl fmt::Debug for Borrower {
         write!(f, "Borrower({})", self.site)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loan_says_who_has_what_as_far_as_that_is_known() {
+        let told = |task: Option<&str>, name: Option<&str>| {
+            let builder = match name {
+                Some(name) => thread::Builder::new().name(name.to_owned()),
+                None => thread::Builder::new(),
+            };
+            let (site, task) = (Location::caller(), task.map(str::to_owned));
+            let borrower = builder.spawn(move || Borrower::here(site, task));
+            let borrower = borrower.expect("a thread").join().expect("no panic");
+            let loan = Loan {
+                connection: 7,
+                held: Duration::from_secs(3),
+                borrower: Arc::new(borrower),
+            };
+            loan.to_string().replace(&site.to_string(), "here")
+        };
+        let plain = "connection 7, acquired at here and held for 3s";
+        assert_eq!(told(None, None), plain);
+        assert_eq!(told(Some("9"), None), format!("{plain}, by task 9"));
+        let both = format!("{plain}, by task 9, on thread worker");
+        assert_eq!(told(Some("9"), Some("worker")), both);
+    }
+}

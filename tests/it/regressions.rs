@@ -1,5 +1,6 @@
 //! Schedules that once broke something, each found by reading the code and thinking of it.
 
+mod errors;
 mod filling;
 mod keyed;
 #[cfg(feature = "tokio")]

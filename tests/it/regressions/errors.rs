@@ -1,0 +1,67 @@
+//! Errors have destructors, too.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use watertight::{BoxFuture, ConnectPolicy, FromFn, Pool, VirtualRuntime};
+
+use crate::support::Gate;
+
+type Manager = FromFn<fn() -> BoxFuture<Result<(), Nosy>>>;
+type Asked = Mutex<Option<Weak<OnceLock<Pool<Manager>>>>>;
+
+/// The pool that errors ask as they go.
+static POOL: Asked = Mutex::new(None);
+static GATE: OnceLock<Gate> = OnceLock::new();
+
+/// Asks the pool how it is as it goes.
+struct Nosy;
+
+impl fmt::Debug for Nosy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nosy")
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        let pool = POOL.lock().unwrap().as_ref().and_then(Weak::upgrade);
+        let _ = pool.and_then(|pool| Some(pool.get()?.status()));
+    }
+}
+
+/// Of attempts of before a reset, and of others, under each policy: nothing is dropped under the lock.
+#[test]
+fn error_that_asks_the_pool_as_it_goes_locks_nobody_out() {
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let connect: fn() -> BoxFuture<Result<(), Nosy>> = || {
+            Box::pin(async {
+                GATE.get_or_init(Gate::new).passed().await;
+                Err(Nosy)
+            })
+        };
+        for policy in [ConnectPolicy::default(), ConnectPolicy::FailFast] {
+            let runtime = VirtualRuntime::new();
+            let pool = Arc::new(OnceLock::new());
+            *POOL.lock().unwrap() = Some(Arc::downgrade(&pool));
+            let built = Pool::builder(FromFn::new(connect))
+                .min_idle(2)
+                .connect_policy(policy)
+                .runtime(runtime.clone())
+                .build();
+            assert!(pool.set(built.unwrap()).is_ok());
+            runtime.settle();
+            let pool = pool.get().unwrap();
+            pool.reset();
+            GATE.get_or_init(Gate::new).open();
+            runtime.advance(std::time::Duration::from_secs(1));
+            assert!(pool.statistics().failed_connects > 2);
+            runtime.block_on(pool.close());
+            runtime.kill();
+        }
+        done.send(()).expect("somebody waits");
+    });
+    end.recv_timeout(std::time::Duration::from_secs(30))
+        .expect("nobody is locked out");
+}
