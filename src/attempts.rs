@@ -183,6 +183,12 @@ impl Attempts {
         found.map(|attempt| attempt.begun)
     }
 
+    /// True if a connect can be counted on that began before this one.
+    pub(crate) fn older_is_promising(&self, id: AttemptId, now: Moment) -> bool {
+        self.on_time(now)
+            .any(|other| other.kind == Kind::Connect && other.id < id)
+    }
+
     /// How many connects under way began before this one.
     pub(crate) fn connects_before(&self, first: AttemptId) -> usize {
         let connects = self.under_way.iter();

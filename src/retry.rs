@@ -154,7 +154,7 @@ impl<E> Retry<E> {
         }
     }
 
-    #[cfg(test)]
+    /// The first attempt that has something to say about the present delay.
     pub(crate) fn since(&self) -> AttemptId {
         self.since
     }

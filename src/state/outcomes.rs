@@ -75,10 +75,7 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) {
         let epoch = self.renewals.epoch_of(from);
-        let begun = match from {
-            Stage::Connecting(id) => self.attempts.begun_at(id),
-            _ => None,
-        };
+        let begun = self.speaks_for_those_before(from, now);
         self.leave(from, None);
         self.freed(epoch);
         self.statistics.failed_connects += 1;
@@ -104,7 +101,7 @@ impl<C, E> State<C, E> {
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
             self.fail_first_waiter(&error, fx);
         } else if self.retry.is_down() && self.live() == 0 {
-            // It may have been overdue, and others begun beside it: it was theirs who were there by then.
+            // Others may have begun beside it: it was theirs who were there by then.
             while self
                 .waiters
                 .first()
@@ -114,6 +111,16 @@ impl<C, E> State<C, E> {
             }
         }
         self.pump(now, fx);
+    }
+
+    /// When an attempt began that is all that those had who were there by then: none that can be counted
+    /// on is older, and nothing has been learnt of the server since.
+    fn speaks_for_those_before(&self, from: Stage, now: Moment) -> Option<Moment> {
+        let Stage::Connecting(id) = from else {
+            return None;
+        };
+        let is_news = id >= self.retry.since() && !self.attempts.older_is_promising(id, now);
+        self.attempts.begun_at(id).filter(|_| is_news)
     }
 
     /// The server counts as down, if that is a matter here, once an attempt has failed and none is under

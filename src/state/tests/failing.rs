@@ -140,3 +140,39 @@ fn one_for_whom_an_attempt_will_begin_is_not_told_that_the_server_is_down() {
     });
     assert!(!is_told(&mut pool), "nobody ever is");
 }
+
+/// Law 73: an attempt of before the last failure says nothing to those who wait for one after it.
+#[test]
+fn an_attempt_that_hung_is_no_news_to_those_who_waited_for_a_connection_meanwhile() {
+    let schedule = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+    let mut pool = pool(|config| {
+        config.max_size = 3;
+        config.connect_policy = ConnectPolicy::CircuitBreaker(schedule);
+    });
+    let held = lent(&mut pool, 1).remove(0);
+    let (_, hung) = wait(&mut pool, 10, 60_000);
+    let (_, beside) = fx(|fx| pool.advance(at(260), fx));
+    let _ = refuse(&mut pool, &beside, 265);
+    let (_, next) = fx(|fx| pool.advance(at(1265), fx));
+    assert_eq!(next.connect.len(), 1);
+    let _ = fx(|fx| {
+        pool.returned(
+            held,
+            Verdict::Condemned(CloseReason::Discarded),
+            at(1300),
+            fx,
+        )
+    });
+    let _ = fx(|fx| {
+        pool.given_back(
+            Stage::Closing,
+            0,
+            CloseReason::Discarded,
+            false,
+            at(1301),
+            fx,
+        )
+    });
+    let _ = refuse(&mut pool, &hung, 1310);
+    assert_eq!(pool.waiters.len(), 1, "the next is on time");
+}

@@ -24,6 +24,7 @@ laws! {
         failure_of_before_the_last_success_is_forgotten,
         whoever_had_his_attempt_is_told_when_it_fails,
         whoever_had_none_is_not_judged_by_that_of_another,
+        whoever_has_one_is_not_judged_by_a_later_one,
         end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own,
         new_caller_does_not_cut_the_delay_short,
         everybody_waits_in_a_pause;
@@ -292,6 +293,23 @@ async fn whoever_had_none_is_not_judged_by_that_of_another(w: World) {
     let watch = w.stopwatch();
     drop(pool.acquire().await.unwrap());
     watch.assert_at(100);
+}
+
+/// Law 73: what fails was begun for somebody who came later.
+async fn whoever_has_one_is_not_judged_by_a_later_one(w: World) {
+    w.connects().next([err(), ok().after(w.ms(400)), err()]);
+    let schedule = Backoff::new(w.ms(100), w.ms(300));
+    let pool = w.pool(|b| b.connect_policy(ConnectPolicy::CircuitBreaker(schedule)));
+    is_told(&w, &pool).await;
+    w.sleep(400).await;
+    let watch = w.stopwatch();
+    let first = w.waiter(&pool).await;
+    w.sleep(150).await;
+    let second = w.acquiring(&pool);
+    drop(first.await.unwrap());
+    watch.assert_at(400);
+    drop(second.await.unwrap());
+    assert_eq!(w.connects().calls(), 3);
 }
 
 /// Law 73: as long as another attempt is on time, whatever becomes of one that is not.
