@@ -95,6 +95,7 @@ impl Scene {
             assert_eq!(cancelled.count() as u64, counted.cancellations);
         }
         self.runtime.block_on(self.pool.close());
+        self.runtime.kill();
     }
 }
 

@@ -41,4 +41,5 @@ fn reset_is_done_though_the_manager_panics() {
     runtime.settle();
     assert_eq!(pool.status().size, 0);
     drop(runtime.block_on(pool.acquire()).unwrap());
+    runtime.kill();
 }

@@ -43,4 +43,5 @@ fn connection_that_comes_back_as_the_last_who_waited_is_served_is_kept() {
     assert!(caller.as_mut().poll(&mut cx).is_ready());
     drop(caller);
     runtime.block_on(pool.close());
+    runtime.kill();
 }

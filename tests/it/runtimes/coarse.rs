@@ -35,6 +35,20 @@ impl Coarse {
     }
 }
 
+/// The end of the runtime: its tasks have it, and it has its tasks.
+struct Ending(Coarse);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        loop {
+            let tasks = std::mem::take(&mut *self.0.0.tasks.lock().unwrap());
+            if tasks.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
 impl Spawner for Coarse {
     fn spawn(&self, task: BoxFuture<()>) {
         self.0.tasks.lock().unwrap().push(task);
@@ -61,13 +75,17 @@ impl Timer for Coarse {
 
 type Unit = FromFn<fn() -> Ready<io::Result<()>>>;
 
-/// A pool of one, and the one, which is lent.
-fn one() -> (Coarse, Pool<Unit>, PooledConnection<Unit>) {
-    let runtime = Coarse(Arc::new(Inner {
+/// The runtime, which ends when it is dropped.
+fn runtime() -> Ending {
+    Ending(Coarse(Arc::new(Inner {
         origin: Instant::now(),
         micros: AtomicU64::new(0),
         tasks: Mutex::default(),
-    }));
+    })))
+}
+
+/// A pool of one, and the one, which is lent.
+fn one(runtime: &Coarse) -> (Pool<Unit>, PooledConnection<Unit>) {
     let connect: fn() -> Ready<io::Result<()>> = || ready(Ok(()));
     let pool = Pool::builder(FromFn::new(connect))
         .max_size(1)
@@ -81,14 +99,16 @@ fn one() -> (Coarse, Pool<Unit>, PooledConnection<Unit>) {
         runtime.turn(0);
         block_on(poll_once(acquire.as_mut())).expect("it is made")
     };
-    (runtime, pool, conn.unwrap())
+    (pool, conn.unwrap())
 }
 
 /// Guarantee 4.
 #[test]
 fn timer_that_rings_too_early_does_not_keep_a_caller_busy() {
     comes_to_its_end(|| {
-        let (runtime, pool, _held) = one();
+        let ending = runtime();
+        let runtime = &ending.0;
+        let (pool, _held) = one(runtime);
         let mut caller = Box::pin(pool.acquire_timeout(Duration::from_millis(10)));
         for micros in [1, 9500, 9600] {
             runtime.turn(micros);
@@ -104,7 +124,9 @@ fn timer_that_rings_too_early_does_not_keep_a_caller_busy() {
 #[test]
 fn timer_that_rings_too_early_does_not_keep_the_keeper_busy() {
     comes_to_its_end(|| {
-        let (runtime, pool, conn) = one();
+        let ending = runtime();
+        let runtime = &ending.0;
+        let (pool, conn) = one(runtime);
         drop(conn);
         for micros in [1, 9500, 9600] {
             runtime.turn(micros);
