@@ -147,9 +147,10 @@ impl<M: Manager, P> Builder<M, P> {
     /// on no more, and another begins beside it if somebody waits or [`min_idle`](Builder::min_idle) is
     /// not reached. It is overdue when it takes four times as long as attempts do that succeed, and 250
     /// milliseconds at least; when none has succeeded yet, a tenth of this time-out, but a second at
-    /// least and ten at most. So a server that is suddenly slow gets more connects at a time, though never more than
-    /// `max_size`, nor than [`connect_concurrency`](Builder::connect_concurrency), which is the brake to
-    /// use where that is too many. What they come to is kept, as far as `max_idle` allows.
+    /// least and ten at most. So a server that is suddenly slow gets more connects at a time, though
+    /// never more than `max_size`, nor than
+    /// [`connect_concurrency`](Builder::connect_concurrency), which is the brake to use where that is
+    /// too many. What they come to is kept, as far as `max_idle` allows.
     pub fn connect_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.set(|config| config.connect_timeout = limit)

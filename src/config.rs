@@ -57,7 +57,8 @@ pub enum ConnectPolicy {
     /// has it made and waits for it; once it is [overdue](crate::Builder::connect_timeout), for another
     /// beside it, if the schedule and the limits allow one, until the first fails. A success ends it
     /// all, a failure begins the next delay. While one is under way and there is no place for another,
-    /// or `connect_concurrency` allows none, whoever comes gets the error as well. A [reset](crate::Pool::reset) ends it, too.
+    /// or `connect_concurrency` allows none, whoever comes gets the error as well. A
+    /// [reset](crate::Pool::reset) ends it, too.
     ///
     /// As long as some connection is left, however long it is held, callers wait for it. Those who
     /// still wait when the last one goes wait for the next attempt, unless all under way are overdue.

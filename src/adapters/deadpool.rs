@@ -20,9 +20,9 @@ use crate::manager::{Manager, Metrics};
 /// `recycle` is a *check* here: it runs on the way out. A manager that cleans its connections in it
 /// (rolls back, unsubscribes, discards session state) wants [`Always`], or the next holder may find
 /// what the last one left. So does, whatever is set, a caller without patience
-/// ([`try_acquire`](crate::Pool::try_acquire), or an `acquire_timeout` of zero): nothing is checked for him, where
-/// deadpool recycles. [`keepalive`](crate::Builder::keepalive) calls it as well. What it is told
-/// of the connection is what deadpool would say if every loan but the first had begun with it:
+/// ([`try_acquire`](crate::Pool::try_acquire), or an `acquire_timeout` of zero): nothing is checked
+/// for him, where deadpool recycles. [`keepalive`](crate::Builder::keepalive) calls it as well. What it
+/// is told of the connection is what deadpool would say if every loan but the first had begun with it:
 /// `recycle_count` is the number of those, and `recycled`, once there were any, the moment of the last
 /// return (in deadpool that of the last loan). Moments are those of the pool's runtime, so on a
 /// [virtual clock](crate::runtime) `age()` and `last_used()` are off.

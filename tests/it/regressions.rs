@@ -65,7 +65,7 @@ fn waiter_is_served_by_a_check_beside_a_hung_connect() {
 fn lost_attempts_are_run_side_by_side() {
     World::by_hand(|w, runtime| {
         w.connects().next([hang(), hang(), hang(), hang()]);
-        let pool = w.pool(|b| b.max_size(3).connect_timeout(10 * SECOND));
+        let pool = w.pool(|b| b.max_size(3).connect_timeout(60 * SECOND));
         let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire())).collect();
         for waiter in &mut waiters {
             assert!(poll(waiter.as_mut()).is_pending());

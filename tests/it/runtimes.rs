@@ -19,7 +19,7 @@ use watertight::{
     BoxFuture, BuildError, Builder, FromFn, KeyedPool, Observer, Pool, Spawner, SyncPool, Timer,
 };
 
-use crate::support::{Virtual, World};
+use crate::support::{Virtual, World, comes_to_its_end};
 
 mod threads {
     include!("../support/threads.rs");
@@ -328,15 +328,4 @@ fn timers_that_ring_early_cut_nothing_short() {
     assert_eq!(runtime.now() - begun, patience);
     drop(held);
     runtime.kill();
-}
-
-/// Runs something that might hang.
-fn comes_to_its_end(test: impl FnOnce() + Send + 'static) {
-    let (done, end) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        test();
-        done.send(()).expect("somebody waits");
-    });
-    end.recv_timeout(Duration::from_secs(30))
-        .expect("it comes to its end");
 }

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use super::*;
 
+/// The runtime drops the task of an attempt.
+fn lose(pool: &mut Pool, stage: Stage, ms: u64) -> Fx {
+    fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(ms), fx)).1
+}
+
 #[test]
 fn a_lost_connect_is_run_by_a_waiter() {
     let mut pool = pool(|config| config.max_size = 1);
     let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
-    let lose = |pool: &mut Pool, stage| {
-        fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx)).1
-    };
-    let lost = lose(&mut pool, attempt(&begun));
+    let lost = lose(&mut pool, attempt(&begun), 1);
     assert!(
         lost.connect.is_empty(),
         "another task would be dropped as well"
@@ -21,7 +23,7 @@ fn a_lost_connect_is_run_by_a_waiter() {
     let _ = fx(|fx| pool.advance(at(1), fx));
     let driven = drive(&mut pool, first, 1);
     let _ = fx(|fx| pool.cancel(first, at(2), fx));
-    let _ = lose(&mut pool, Stage::Connecting(driven));
+    let _ = lose(&mut pool, Stage::Connecting(driven), 1);
     let _ = fx(|fx| pool.advance(at(2), fx));
     let driven = drive(&mut pool, second, 2);
     let from = Stage::Connecting(driven);
@@ -36,7 +38,7 @@ fn as_many_waiters_are_woken_as_attempts_were_lost() {
     let waiting: Vec<_> = (0..3).map(|_| wait(&mut pool, 0, 1000)).collect();
     for (_, begun) in &waiting {
         let stage = attempt(begun);
-        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+        let _ = lose(&mut pool, stage, 1);
     }
     let _ = fx(|fx| pool.advance(at(1), fx));
     for (key, _) in waiting {
@@ -54,7 +56,7 @@ fn lost_refills_are_tried_again_later_not_at_once() {
     assert_eq!(begun.connect.len(), 4);
     for &id in &begun.connect {
         let stage = Stage::Connecting(id);
-        let (_, lost) = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+        let lost = lose(&mut pool, stage, 1);
         assert!(lost.connect.is_empty());
     }
     let (due, early) = fx(|fx| pool.advance(at(5), fx));
@@ -101,7 +103,7 @@ fn attempt_that_hangs_with_its_waiter_is_not_counted_on_for_ever() {
     let mut pool = pool(|_| {});
     let (key, begun) = wait(&mut pool, 0, 100_000);
     let stage = attempt(&begun);
-    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = lose(&mut pool, stage, 1);
     let _ = fx(|fx| pool.keep(at(1), fx));
     drive(&mut pool, key, 1);
     let Turn::Wait(due) = pool.poll_waiter(key, None) else {
@@ -119,7 +121,7 @@ fn attempt_that_no_waiter_needs_to_drive_any_more_makes_way_for_a_refill() {
     let (first, begun) = wait(&mut pool, 0, 1000);
     let (second, _) = wait(&mut pool, 0, 1000);
     let stage = attempt(&refill);
-    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = lose(&mut pool, stage, 1);
     let _ = connect(&mut pool, &begun, 1, 2);
     let conn = served(&mut pool, first);
     let served_second = give_back(&mut pool, conn, 3);
@@ -206,10 +208,7 @@ fn whoever_is_late_stands_in_for_nobody() {
     };
     let asleep =
         |pool: &Pool| [late, first, second].map(|key| pool.waiters.get(key).waker.is_some());
-    let lost = |pool: &mut Pool, stage| {
-        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(20), fx));
-    };
-    lost(&mut pool, attempt(&begun));
+    let _ = lose(&mut pool, attempt(&begun), 20);
     assert_eq!(
         asleep(&pool),
         [true, false, true],
@@ -248,7 +247,7 @@ fn one_waiter_drives_several_attempts_beside_one_who_is_late() {
     let waiting = [10, 60_000].map(|deadline| wait(&mut pool, 0, deadline));
     for (_, begun) in &waiting {
         let stage = attempt(begun);
-        let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(20), fx));
+        let _ = lose(&mut pool, stage, 20);
     }
     let _ = fx(|fx| pool.keeper_gone(fx));
     let _ = fx(|fx| pool.advance(at(20), fx));
@@ -264,7 +263,7 @@ fn attempt_begins_when_the_last_who_looked_says() {
     let mut pool = pool(|config| config.max_size = 2);
     let (key, begun) = wait(&mut pool, 0, 60_000);
     let stage = attempt(&begun);
-    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = lose(&mut pool, stage, 1);
     let _ = fx(|fx| pool.advance(at(5000), fx));
     drive(&mut pool, key, 3000);
     let Turn::Wait(due) = pool.poll_waiter(key, None) else {

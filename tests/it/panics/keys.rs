@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 use watertight::{FromFn, KeyedPool, PooledConnection, VirtualRuntime};
+
+use crate::support::comes_to_its_end;
 
 thread_local! {
     static PANICS: Cell<bool> = const { Cell::new(false) };
@@ -27,8 +28,7 @@ impl Hash for Key {
 
 #[test]
 fn key_that_panics_as_it_is_forgotten_locks_nobody_out() {
-    let (done, end) = mpsc::channel();
-    std::thread::spawn(move || {
+    comes_to_its_end(|| {
         let runtime = VirtualRuntime::new();
         let theirs = runtime.clone();
         let pool =
@@ -50,8 +50,5 @@ fn key_that_panics_as_it_is_forgotten_locks_nobody_out() {
         assert_eq!(pool.total_status().size, 1);
         runtime.block_on(pool.close());
         runtime.kill();
-        done.send(()).expect("somebody waits");
     });
-    end.recv_timeout(Duration::from_secs(30))
-        .expect("nobody is locked out");
 }

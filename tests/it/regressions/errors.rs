@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use watertight::{BoxFuture, ConnectPolicy, FromFn, Pool, VirtualRuntime};
 
-use crate::support::Gate;
+use crate::support::{Gate, comes_to_its_end};
 
 type Manager = FromFn<fn() -> BoxFuture<Result<(), Nosy>>>;
 type Asked = Mutex<Option<Weak<OnceLock<Pool<Manager>>>>>;
@@ -33,8 +33,7 @@ impl Drop for Nosy {
 /// Of attempts of before a reset, and of others, under each policy: nothing is dropped under the lock.
 #[test]
 fn error_that_asks_the_pool_as_it_goes_locks_nobody_out() {
-    let (done, end) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    comes_to_its_end(|| {
         let connect: fn() -> BoxFuture<Result<(), Nosy>> = || {
             Box::pin(async {
                 GATE.get_or_init(Gate::new).passed().await;
@@ -60,8 +59,5 @@ fn error_that_asks_the_pool_as_it_goes_locks_nobody_out() {
             runtime.block_on(pool.close());
             runtime.kill();
         }
-        done.send(()).expect("somebody waits");
     });
-    end.recv_timeout(std::time::Duration::from_secs(30))
-        .expect("nobody is locked out");
 }

@@ -111,3 +111,14 @@ macro_rules! laws {
     };
 }
 pub(crate) use laws;
+
+/// Runs something that might hang.
+pub(crate) fn comes_to_its_end(test: impl FnOnce() + Send + 'static) {
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        test();
+        done.send(()).expect("somebody waits");
+    });
+    end.recv_timeout(std::time::Duration::from_secs(30))
+        .expect("it comes to its end");
+}

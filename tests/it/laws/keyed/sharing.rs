@@ -277,6 +277,7 @@ async fn two_come_back_to(w: &World, callers: &[u32]) {
 /// Law 193: two come back, and one of another key waits.
 async fn return_makes_room_for_those_before_only(w: World) {
     two_come_back_to(&w, &[2, 1]).await;
+    assert_eq!(w.ledger().closes_begun(), 1);
 }
 
 /// Law 193: it gets one place at a time, however long that takes.
