@@ -6,6 +6,7 @@ mod failing;
 mod joining;
 mod keeping;
 mod lost;
+mod pausing;
 mod renewing;
 mod serving;
 mod shedding;
