@@ -60,7 +60,7 @@ impl<M: Manager, P> Builder<M, P> {
     }
 
     /// The most connections to keep idle: what comes back beyond that is closed, unless somebody
-    /// waits for it. No limit unless set.
+    /// waits for it. 0 keeps none. No limit unless set.
     pub fn max_idle(self, connections: impl Into<Option<usize>>) -> Self {
         let connections = connections.into();
         self.set(|config| config.max_idle = connections)
@@ -276,6 +276,10 @@ impl<M: Manager, P> Builder<M, P> {
     /// ones cost one failed check, not a hundred time-outs one after the other. Leave it where they
     /// die one by one, since healthy ones are closed as well. Those in the making are spared, but for
     /// those of before a [spread reset](Pool::reset_over) that is not over.
+    ///
+    /// What is condemned so counts as closed by a [`Reset`](crate::CloseReason::Reset), and
+    /// [`wait_reset`](Pool::wait_reset) waits for it. [`Manager::renew`] is not called, and observers are
+    /// told of no reset.
     pub fn reset_on_failed_check(self, on: bool) -> Self {
         self.set(|config| config.reset_on_failed_check = on)
     }
@@ -364,7 +368,12 @@ impl<M: Manager> Builder<M> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] for a setting that makes no sense, or if there is no runtime.
+    /// A [`BuildError`] for a setting that makes no sense, if no runtime was given or found, or if it has
+    /// no timer.
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::attach`] does.
     pub fn build(self) -> Result<Pool<M>, BuildError> {
         self.start(false).map(Pool::from_handle)
     }
@@ -376,7 +385,12 @@ impl<M: Manager> Builder<M, SyncPool<M>> {
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] for a setting that makes no sense, or if there is no runtime.
+    /// A [`BuildError`] for a setting that makes no sense, if no runtime was given or found, or if it has
+    /// no timer.
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::attach`] does.
     pub fn build(self) -> Result<SyncPool<M>, BuildError> {
         let handle = self.start(true)?;
         Ok(SyncPool::over(Pool::from_handle(handle)))

@@ -21,10 +21,10 @@ use crate::status::CloseReason;
 ///
 /// It can be dropped anywhere: in a task, on a plain thread, while a panic unwinds (the
 /// connection is then [discarded](PooledConnection::discard), for nobody knows how far its holder
-/// got), after the pool was closed, after its runtime has shut down. Dropping never blocks,
-/// never panics and needs no runtime; what takes time (recycling, closing) happens elsewhere. (Once
-/// the runtime is gone there is no elsewhere: the connection's destructor may run here then, and the
-/// manager's after the last guard.)
+/// got), after the pool was closed, after its runtime has shut down. Dropping waits for
+/// nobody, never panics and needs no runtime. It runs [`Manager::inspect`]; what takes time (recycling,
+/// closing) happens elsewhere. (Once the runtime is gone there is no elsewhere: the connection's destructor
+/// may run here then, and the manager's after the last guard.)
 ///
 /// It keeps the manager alive, but not the pool open. What can be done with it besides using the
 /// connection are associated functions, so that they never hide a method of the connection's.

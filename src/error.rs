@@ -23,7 +23,8 @@ pub enum AcquireError<E> {
     },
     /// No connection could be made: the manager calls the error permanent, or the pool is set to
     /// [fail fast](crate::ConnectPolicy::FailFast), or to
-    /// [break the circuit](crate::ConnectPolicy::CircuitBreaker) while the server is down.
+    /// [break the circuit](crate::ConnectPolicy::CircuitBreaker) while the server is down. Of
+    /// [`fill`](crate::Pool::fill): the first attempt to fail after the call, whatever the policy.
     Connect(ConnectError<E>),
     /// The pool is paused, and [set](crate::PausePolicy::FailFast) to say so at once.
     Paused,
@@ -280,8 +281,8 @@ impl fmt::Display for BuildError {
                 f.write_str("min_idle must be 0 in a keyed pool, whose keys come and go")
             }
             BuildError::NoRuntime => f.write_str(
-                "no runtime found; build the pool inside a tokio runtime, turn on the feature \
-                 `smol`, or pass one with `runtime(..)`",
+                "no runtime found; with the feature `tokio` build the pool inside a tokio runtime, turn \
+                 on the feature `smol`, or pass one with `runtime(..)`",
             ),
             BuildError::NoTimer => f.write_str(
                 "the runtime has no timer; build the tokio runtime with `enable_time` or `enable_all`",

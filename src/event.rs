@@ -32,7 +32,8 @@ macro_rules! events {
 }
 
 events! {
-    /// The pool was built, or its size was changed.
+    /// The pool was built, or a setting was changed. A [`KeyedPool`](crate::KeyedPool) tells it once, with
+    /// its `max_total` as `max_size`.
     Configured {
         /// The most connections there may be.
         max_size: usize,

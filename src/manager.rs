@@ -81,6 +81,11 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// says, and for [`keepalive`](crate::Builder::keepalive), whatever that says; bounded by [`check_timeout`](crate::Builder::check_timeout). An error, a panic or a
     /// time-out closes the connection, and the next one is tried within the caller's deadline. It must not
     /// block: it may be begun where the caller is polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool drops this future at its time-out and when its runtime shuts down. The connection is
+    /// closed then, or merely dropped, and never lent again.
     fn check(
         &self,
         connection: &mut Self::Connection,
@@ -105,6 +110,10 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// Runs after a return and before the next loan, off the path of the one who returned it,
     /// bounded by [`recycle_timeout`](crate::Builder::recycle_timeout). An error, a panic or a
     /// time-out closes the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`check`](Manager::check).
     fn recycle(
         &self,
         connection: &mut Self::Connection,
@@ -119,6 +128,11 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// those whose runtime is gone, which are dropped. Bounded by
     /// [`close_timeout`](crate::Builder::close_timeout), after which the connection is dropped.
     /// The place in the pool is free only when this is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool drops this future, and with it the connection, at its time-out and when its runtime shuts
+    /// down.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send {
         drop(connection);
         ready(())
@@ -126,6 +140,9 @@ pub trait Manager: Send + Sync + Sized + 'static {
 
     /// Says that trying to connect again is of no use: a wrong password, say. By default every
     /// error is worth a retry.
+    ///
+    /// Called once for each error that `connect` returns, without a lock; it should be quick. An error at
+    /// which it panics is worth a retry.
     fn is_permanent(&self, error: &Self::Error) -> bool {
         let _ = error;
         false

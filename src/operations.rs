@@ -149,8 +149,8 @@ impl<M: Manager> Pool<M> {
         renewed.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
-    /// Resolves when no connection is left of before the last [reset](Pool::reset): at once, if
-    /// there is none. Another reset in the meantime prolongs the wait.
+    /// Resolves when no connection is left of before the last [reset](Pool::reset), or failed check that
+    /// [condemns all](crate::Builder::reset_on_failed_check): at once, if there is none. Another reset in the meantime prolongs the wait.
     ///
     /// # Cancel safety
     ///

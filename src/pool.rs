@@ -72,8 +72,8 @@ impl<M: Manager> Pool<M> {
     /// Lends a connection, waiting for one up to the pool's
     /// [`acquire_timeout`](Builder::acquire_timeout).
     ///
-    /// An idle connection is lent at once, unless others wait already. Otherwise the caller joins
-    /// the queue, and is served in its turn by whatever comes first: a return, a check that
+    /// An idle connection that wants no [check](crate::CheckPolicy) is lent at once, unless others wait
+    /// already or the pool is [paused](Pool::pause). Otherwise the caller joins the queue, and is served in its turn by whatever comes first: a return, a check that
     /// passes, or a new connection.
     ///
     /// # Errors
@@ -91,7 +91,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// This method is cancel safe. Cancelling a call to `acquire` makes you lose your place in
     /// the queue and nothing else: a connection that is just being made or checked for you goes
-    /// to the next in the queue, or becomes idle.
+    /// to the next in the queue, or becomes idle. (Once the runtime is gone callers connect themselves;
+    /// such an attempt is dropped with its caller, and its place goes to the next.)
     #[doc(alias = "get")]
     #[doc(alias = "checkout")]
     #[track_caller]
@@ -166,7 +167,9 @@ impl<M: Manager> Pool<M> {
     ///
     /// # Cancel safety
     ///
-    /// This method is cancel safe: the pool fills whether or not anybody waits for it.
+    /// This method is cancel safe: the pool fills whether or not anybody waits for it, as long as its
+    /// runtime runs tasks. Once that is gone this call connects itself, and what it has not finished goes
+    /// with it.
     pub async fn fill(&self) -> Result<(), AcquireError<M::Error>> {
         filling::fill(self.shared()).await
     }
@@ -176,7 +179,8 @@ impl<M: Manager> Pool<M> {
     ///
     /// # Errors
     ///
-    /// Returns the connection if there is no place for it, or the pool is closed.
+    /// Returns the connection if there is no place for it, if nobody waits and as many are idle as
+    /// [`max_idle`](Builder::max_idle) allows, or if the pool is closed.
     pub fn adopt(&self, connection: M::Connection) -> Result<(), M::Connection> {
         let shared = self.shared();
         let connection = shared.transition(|state, now, fx| state.adopt(connection, now, fx))?;
@@ -188,8 +192,11 @@ impl<M: Manager> Pool<M> {
     /// removed.
     ///
     /// The predicate sees one connection at a time, without any lock held; the others can be lent
-    /// meanwhile. If it panics, the connection that it was looking at is closed, and the panic
-    /// goes on.
+    /// meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// If the predicate does; the connection that it was looking at is closed.
     pub fn retain(&self, mut predicate: impl FnMut(&M::Connection, &Metrics) -> bool) -> usize {
         let shared = self.shared();
         let ids = shared.state.lock().idle_ids();

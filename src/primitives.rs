@@ -21,8 +21,8 @@ use checked::MutexGuard;
 
 /// A plain mutex that ignores poison.
 ///
-/// Nothing that can panic on a user's behalf runs under a lock of this crate, so a poisoned lock
-/// would only turn one panic into many.
+/// Nothing that can panic on a user's behalf but a key's `Hash` and `Eq` runs under a lock of this crate,
+/// and where these do a panic is provided for, so a poisoned lock would only turn one panic into many.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(checked::Mutex<T>);
 

@@ -225,19 +225,21 @@ close_reasons! {
     Uses uses "uses",
     /// Found broken when it was given back.
     Broken broken "broken",
-    /// Its check failed, timed out or panicked.
+    /// Its check failed, timed out, panicked or was lost with its task.
     CheckFailed check_failed "check failed",
-    /// Recycling it failed, timed out or panicked.
+    /// Recycling it failed, timed out, panicked or was lost with its task.
     RecycleFailed recycle_failed "recycle failed",
     /// It needed recycling, and the return queue was full or its reader gone.
     ReturnQueueFull return_queue_full "return queue full",
-    /// Made before a [reset](crate::Pool::reset).
+    /// Made before a [reset](crate::Pool::reset), or before a failed check that
+    /// [condemns all](crate::Builder::reset_on_failed_check).
     Reset reset "reset",
     /// The pool was made smaller, or another key of a [`KeyedPool`](crate::KeyedPool) needed the place.
     Resize resize "resize",
     /// The pool was closing.
     Shutdown shutdown "shutdown",
-    /// Discarded or [retired](crate::PooledConnection::retire) by its holder, by `retain`, or by a panic that unwound through its guard.
+    /// Discarded or [retired](crate::PooledConnection::retire) by its holder,
+    /// by `retain` or [`clear`](crate::KeyedPool::clear), or by a panic that unwound through its guard.
     Discarded discarded "discarded",
     /// Taken out for good; it lives on, outside the pool.
     Detached detached "detached",

@@ -143,7 +143,7 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// # Errors
     ///
-    /// Returns the connection if there is no place for it, or the pool is closed.
+    /// Those of [`Pool::adopt`].
     pub fn adopt(&self, connection: M::Connection) -> Result<(), M::Connection> {
         self.pool.adopt(connection)
     }
@@ -154,28 +154,48 @@ impl<M: Manager> SyncPool<M> {
     }
 
     /// Keeps only those idle connections that `predicate` approves of; see [`Pool::retain`].
+    ///
+    /// # Panics
+    ///
+    /// If the predicate does; the connection that it was looking at is closed.
     pub fn retain(&self, predicate: impl FnMut(&M::Connection, &Metrics) -> bool) -> usize {
         self.pool.retain(predicate)
     }
 
     /// Closes every connection that is there or in the making; as [`Pool::reset`].
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::renew`] does; the pool is reset all the same.
     pub fn reset(&self) {
         self.pool.reset();
     }
 
     /// Resets the pool little by little; as [`Pool::reset_over`].
+    ///
+    /// # Panics
+    ///
+    /// If [`Manager::renew`] does; the pool is reset all the same.
     pub fn reset_over(&self, duration: Duration) {
         self.pool.reset_over(duration);
     }
 
-    /// Blocks until no connection is left of before the last reset; as [`Pool::wait_reset`].
+    /// Waits until no connection is left of before the last reset; as [`Pool::wait_reset`].
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread until then, without limit.
     pub fn wait_reset(&self) {
         block_on(self.pool.runtime(), self.pool.wait_reset());
     }
 
-    /// Lends nothing more until [`resume`](SyncPool::resume), and blocks until all that is lent has
+    /// Lends nothing more until [`resume`](SyncPool::resume), and waits until all that is lent has
     /// come back; as [`Pool::pause`]. Not to be called by a holder, who would wait for himself:
     /// `drop(pool.as_async().pause())` pauses without waiting.
+    ///
+    /// # Blocking
+    ///
+    /// Blocks this thread until then, without limit, or until the pool is resumed or closed.
     pub fn pause(&self) {
         block_on(self.pool.runtime(), self.pool.pause());
     }
@@ -209,8 +229,8 @@ impl<M: Manager> SyncPool<M> {
         block_on(self.pool.runtime(), self.pool.close());
     }
 
-    /// Closes the pool and waits until every connection has been closed or `grace` has passed;
-    /// see [`Pool::close_within`].
+    /// Closes the pool and waits until every connection has been closed or `grace` has passed.
+    /// Returns how many places were still taken; see [`Pool::close_within`].
     ///
     /// # Blocking
     ///

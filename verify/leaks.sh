@@ -20,7 +20,7 @@ target=x86_64-unknown-linux-gnu
 # to be freed later by a thread that does not live so long. tokio, which panics when it gets no thread for
 # a blocking call, leaves its task behind. To see this script fail, take them out.
 # The explorations walk plain data, for minutes under a sanitizer, and leave nothing that others do not.
-on_purpose=(--skip forgotten --skip panicking_waker_costs_no_place --skip support::ledger::tests
+on_purpose=(--skip forgotten_ --skip panicking_waker_costs_no_place --skip support::ledger::tests
     --skip observing::metrics --skip that_tokio_gets_no_thread_for --skip tests::explore)
 
 has_nightly() {

@@ -14,7 +14,7 @@ export RUSTFLAGS="${RUSTFLAGS:--D warnings}" RUSTDOCFLAGS="-D warnings"
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 
-all=(tools package contents targets crates features docs docs_rs minimal msrv unused licences)
+all=(tools package contents targets crates features docs links docs_rs minimal msrv unused licences)
 limit_of_crates=3
 limit_of_kib=600
 work=$CARGO_TARGET_DIR/publish
@@ -90,6 +90,21 @@ features() {
 docs() {
     quietly cargo hack doc --lib --no-deps --feature-powerset --depth 2 --exclude-features default
     quietly cargo doc --no-deps --all-features
+}
+
+# What the README and the pages beside it name by its address: an item, which rustdoc must have made a place
+# for, or a file of the package.
+links() {
+    local site=https://docs.rs/watertight/latest pages=$CARGO_TARGET_DIR/doc link page
+    quietly cargo doc --lib --no-deps --all-features
+    while read -r link; do
+        page=${link%%#*}
+        [ -f "$pages/$page" ] || fail "there is no page for the link $site/$link"
+        [ "$page" = "$link" ] || grep -q "id=\"${link#*#}\"" "$pages/$page" || fail "nothing is at $site/$link"
+    done < <(grep -oh "$site/[^ )]*" README.md docs/*.md | sed "s|^$site/||" | sort -u)
+    while read -r link; do
+        [ -f "$link" ] || fail "README.md shows $link, which is not in the package"
+    done < <(grep -oE '\]\(docs/[^)]*\)' README.md | sed 's/^](//; s/)$//')
 }
 
 # As docs.rs does it. Each feature must be told of.

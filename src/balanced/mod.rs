@@ -180,7 +180,8 @@ impl<M: Manager> Balanced<M> {
     /// How long one call to `connect` may take, over all that it tries. 10 seconds unless set,
     /// which is also the pool's own [`connect_timeout`](crate::Builder::connect_timeout): if that
     /// is another, set this to the same, or less. A pool with less patience breaks the call off,
-    /// with an error that does not say what was tried. `None` sets no limit.
+    /// with an error that does not say what was tried. `None` sets no limit; zero allows what is over when it
+    /// is first polled.
     #[must_use]
     pub fn connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = limit.into();

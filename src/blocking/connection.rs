@@ -28,6 +28,11 @@ impl<C> From<C> for BlockingConnection<C> {
 
 impl<C> BlockingConnection<C> {
     /// The connection itself, for one that was [detached](crate::PooledConnection::detach).
+    ///
+    /// # Panics
+    ///
+    /// If a call of the manager's on it was broken off, which does not happen to one that is lent:
+    /// dereferencing it panics then as well.
     pub fn into_inner(self) -> C {
         match self.place {
             Place::Here(connection) => connection,

@@ -105,7 +105,8 @@ where
     ///
     /// # Errors
     ///
-    /// A [`BuildError`] for a setting that makes no sense, or if there is no runtime.
+    /// A [`BuildError`] for a setting that makes no sense, if no runtime was given or found, or if it has
+    /// no timer.
     pub fn build(self) -> Result<KeyedPool<K, M>, BuildError> {
         self.start(false)
     }

@@ -62,7 +62,8 @@ pub use self::sync::SyncKeyedPool;
 /// When the last handle is dropped all is shut down, as by [`close`](KeyedPool::close) with nobody
 /// waiting for it. Connections on loan stay usable and are closed when they come back.
 ///
-/// `K`'s `Hash` and `Eq` are called with a lock held: they must not use the pool.
+/// `K`'s `Hash` and `Eq` are called with a lock held: they must not use the pool, nor panic. Such a panic
+/// comes out of whatever call it happens in, be it the drop of an `acquire` or of a guard.
 ///
 /// # Examples
 ///

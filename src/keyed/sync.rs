@@ -77,7 +77,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the factory does; nothing is left of that.
+    /// Panics if the factory or [`Manager::attach`] does; nothing is left of that.
     ///
     /// # Blocking
     ///
@@ -98,7 +98,7 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the factory does; nothing is left of that.
+    /// Panics if the factory or [`Manager::attach`] does; nothing is left of that.
     ///
     /// # Blocking
     ///
