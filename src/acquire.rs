@@ -97,12 +97,13 @@ impl<'a, M: Manager> Acquire<'a, M> {
                 Err(error) => Err(error),
             });
         }
-        let now = shared.now();
+        let mut now = shared.now();
         // Cloned before the lock is taken, and dropped after: a waker is the executor's code.
         let mut waker = Some(cx.waker().clone());
         let mut fx = Effects::new();
         let (deadline, joined) = {
             let mut state = shared.state.lock();
+            now = state.latest(now);
             let deadline = match self.patience {
                 Patience::OfThePool => now.after_any(state.config().acquire_timeout),
                 Patience::Of(timeout) => now.after_any(timeout),
@@ -110,6 +111,10 @@ impl<'a, M: Manager> Acquire<'a, M> {
             let joined = state.join(now, deadline, &mut waker, &mut fx);
             (deadline, joined)
         };
+        if let Some(unused) = waker {
+            // While nothing is in our hands that it could take with it.
+            contain(|| drop(unused));
+        }
         match joined {
             Join::Served(live) => {
                 shared.set_crowded(false);
@@ -153,7 +158,9 @@ impl<'a, M: Manager> Acquire<'a, M> {
         };
         let wait = entry.as_ref().and_then(|it| it.tell(self.shared, ending));
         let result = self.answer(outcome, wait);
-        contain(|| drop(entry));
+        if let Some(entry) = entry {
+            entry.let_go();
+        }
         result
     }
 
@@ -194,10 +201,11 @@ impl<'a, M: Manager> Acquire<'a, M> {
             }
             TimeOut::Missed(missed, waker) => {
                 self.shared.carry_out(fx);
-                if let Some(entry) = &entry {
+                contain(|| drop(waker));
+                if let Some(entry) = entry {
                     entry.tell(self.shared, WaitEnding::TimedOut);
+                    entry.let_go();
                 }
-                contain(|| drop((waker, entry)));
                 return Some(Err(timed_out(self.shared, missed, now, status)));
             }
         };
@@ -207,6 +215,21 @@ impl<'a, M: Manager> Acquire<'a, M> {
 }
 
 impl Entry {
+    /// Timers, attempts and spans have destructors of their own, and one that panics is not to meet another.
+    fn let_go(self) {
+        let Entry {
+            timer,
+            driving,
+            span,
+            ..
+        } = self;
+        contain(|| drop(timer));
+        for attempt in driving {
+            contain(|| drop(attempt));
+        }
+        contain(|| drop(span));
+    }
+
     /// Tells how the wait had ended of one that went away: as it was counted.
     fn tell_unseen<M: Manager>(&self, shared: &Shared<M>, unseen: Unseen) {
         self.tell(
@@ -365,7 +388,7 @@ impl<M: Manager> Drop for Acquire<'_, M> {
             entry.tell_unseen(shared, unseen);
             // An attempt that this waiter was running goes with it, after it has left the queue:
             // the place comes back and the next in line is told.
-            contain(|| drop(entry));
+            entry.let_go();
         }
     }
 }

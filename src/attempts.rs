@@ -64,7 +64,10 @@ struct Attempt {
     id: AttemptId,
     kind: Kind,
     begun: Moment,
+    /// Nobody counts on it any more.
     overdue_at: Moment,
+    /// It has had all the time that its like are given, whatever was doubted before.
+    hung_at: Moment,
 }
 
 /// How long attempts usually take that succeed, now that one took so long: not to be optimistic, and
@@ -103,6 +106,7 @@ impl Attempts {
             kind,
             begun: now,
             overdue_at: now.after(patience),
+            hung_at: now.after(patience),
         });
         id
     }
@@ -149,6 +153,14 @@ impl Attempts {
         connects.count()
     }
 
+    /// How many connects have time left of what their like are given, whether or not anybody should count
+    /// on them.
+    pub(crate) fn connects_in_patience(&self, now: Moment) -> usize {
+        let attempts = self.under_way.iter();
+        let connects = attempts.filter(|other| other.kind == Kind::Connect);
+        connects.filter(|other| other.hung_at > now).count()
+    }
+
     /// Somebody's deadline passed while he counted on the oldest: nobody else should, once it has
     /// had its usual time.
     pub(crate) fn doubt_oldest(&mut self, now: Moment) {
@@ -173,6 +185,7 @@ impl Attempts {
     fn doubt(&mut self, now: Moment, which: impl Fn(&Attempt) -> bool) {
         for attempt in self.under_way.iter_mut().filter(|one| which(one)) {
             attempt.overdue_at = attempt.overdue_at.min(now);
+            attempt.hung_at = attempt.hung_at.min(now);
         }
     }
 
@@ -203,12 +216,18 @@ impl Attempts {
         overdue.min().unwrap_or(Moment::NEVER)
     }
 
-    /// Those under way, in the order in which they began: number, kind, when it began and when it
-    /// will be overdue.
+    /// When the next will have had all its time.
+    pub(crate) fn next_hung(&self, now: Moment) -> Moment {
+        let hung = self.under_way.iter().map(|other| other.hung_at);
+        hung.filter(|&at| at > now).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Those under way, in the order in which they began: number, kind, when it began, when it will be
+    /// overdue, and when it will have had all its time.
     #[cfg(test)]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (AttemptId, Kind, Moment, Moment)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AttemptId, Kind, Moment, [Moment; 2])> {
         let under_way = self.under_way.iter();
-        under_way.map(|one| (one.id, one.kind, one.begun, one.overdue_at))
+        under_way.map(|one| (one.id, one.kind, one.begun, [one.overdue_at, one.hung_at]))
     }
 
     #[cfg(test)]

@@ -207,7 +207,7 @@ impl<B: BlockingManager> Blocking<B> {
             .run(move |manager| {
                 let outcome = catch_unwind(AssertUnwindSafe(|| work(manager, &mut away)));
                 if let Err(unwanted) = home.send(away) {
-                    manager.close(unwanted.into_inner());
+                    contain(|| manager.close(unwanted.into_inner()));
                 }
                 outcome
             })

@@ -82,10 +82,10 @@ impl<E> Retry<E> {
             .filter(|_| self.down && now < self.next_attempt)
     }
 
-    /// Until when it matters that the server counts as down: as long again as until the next attempt,
-    /// so that whoever makes that inherits the schedule. The start, if it does not.
+    /// Until when it matters that attempts fail: as long again as until the next is due, so that whoever
+    /// makes that inherits the schedule. The start, if they do not.
     pub(crate) fn remembered_until(&self) -> Moment {
-        match self.delay.filter(|_| self.down) {
+        match self.delay {
             Some(delay) => self.next_attempt.after(delay),
             None => Moment::START,
         }

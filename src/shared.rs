@@ -191,7 +191,8 @@ impl<M: Manager> Shared<M> {
         Some(self.runtime.sleep_until(at.to_instant(self.origin)?))
     }
 
-    /// Changes the state, then does what follows from it.
+    /// Changes the state at this moment, then does what follows from it. (The moment is a later one, if a
+    /// later one has been seen there already.)
     pub(crate) fn transition<T>(
         self: &Arc<Self>,
         change: impl FnOnce(
@@ -201,7 +202,10 @@ impl<M: Manager> Shared<M> {
         ) -> T,
     ) -> T {
         let now = self.now();
-        self.change(|state, fx| change(state, now, fx))
+        self.change(|state, fx| {
+            let now = state.latest(now);
+            change(state, now, fx)
+        })
     }
 
     /// A [`transition`](Shared::transition) at a moment that has been read already.

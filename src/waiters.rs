@@ -159,26 +159,31 @@ impl<O> Waiters<O> {
         })
     }
 
-    /// The first whose deadline has not passed.
-    pub(crate) fn first_in_time(&self, now: Moment) -> Option<usize> {
+    /// The first to be woken: his deadline has not passed, and nobody has woken him since he looked last.
+    /// Whoever has been woken already may be polled no more.
+    pub(crate) fn first_asleep(&self, now: Moment) -> Option<usize> {
         let mut queue = self.iter();
-        let first = queue.find(|(_, waiter)| waiter.deadline > now);
+        let first = queue.find(|(_, waiter)| waiter.deadline > now && waiter.waker.is_some());
         first.map(|(key, _)| key)
     }
 
-    /// The first few to run an attempt to connect, of those who are in time: those who run none yet, then
-    /// the others.
+    /// The first few to be woken to run an attempt to connect, of those who are in time: those who run
+    /// none yet, then the others.
     pub(crate) fn drivers(&self, most: usize, now: Moment) -> Vec<usize> {
-        let in_time = || self.iter().filter(|(_, waiter)| waiter.deadline > now);
-        let free = in_time().filter(|(_, waiter)| !waiter.driving);
-        let busy = in_time().filter(|(_, waiter)| waiter.driving);
+        let asleep = || {
+            self.iter()
+                .filter(|(_, waiter)| waiter.deadline > now && waiter.waker.is_some())
+        };
+        let free = asleep().filter(|(_, waiter)| !waiter.driving);
+        let busy = asleep().filter(|(_, waiter)| waiter.driving);
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
-    /// True if this one should run an attempt: it runs none yet, or all do who are in time.
+    /// True if this one should run an attempt: it is in time, and runs none yet, or all do who are.
     pub(crate) fn may_drive(&self, key: usize, now: Moment) -> bool {
+        let waiter = &self.entries[key];
         let mut in_time = self.iter().filter(|(_, waiter)| waiter.deadline > now);
-        !self.entries[key].driving || in_time.all(|(_, waiter)| waiter.driving)
+        waiter.deadline > now && (!waiter.driving || in_time.all(|(_, waiter)| waiter.driving))
     }
 
     fn unlink(&mut self, key: usize) {
@@ -304,8 +309,19 @@ mod tests {
         assert!(!waiters.may_drive(keys[1], Moment::START));
         assert_eq!(waiters.drivers(3, late_at), keys[1..]);
         assert!(waiters.may_drive(keys[1], late_at));
-        assert_eq!(waiters.first_in_time(Moment::START), Some(keys[0]));
-        assert_eq!(waiters.first_in_time(late_at), Some(keys[1]));
+        assert!(!waiters.may_drive(keys[0], late_at));
+        assert_eq!(waiters.first_asleep(Moment::START), Some(keys[0]));
+        assert_eq!(waiters.first_asleep(late_at), Some(keys[1]));
+    }
+
+    #[test]
+    fn whoever_has_been_woken_already_is_not_the_one_to_be_woken() {
+        let (mut waiters, keys) = queue_of(3);
+        waiters.get_mut(keys[0]).waker = None;
+        assert_eq!(waiters.first_asleep(Moment::START), Some(keys[1]));
+        assert_eq!(waiters.drivers(1, Moment::START), [keys[1]]);
+        waiters.get_mut(keys[1]).driving = true;
+        assert_eq!(waiters.drivers(3, Moment::START), [keys[2], keys[1]]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::lease::{Held, Lease};
 use crate::manager::Manager;
 use crate::primitives::{Arc, contain};
 use crate::returns::Return;
-use crate::runtime::{BoxFuture, Timer};
+use crate::runtime::Timer;
 use crate::shared::Shared;
 use crate::state::{Live, Stage};
 use crate::status::CloseReason;
@@ -26,6 +26,10 @@ pub(crate) async fn connect<M: Manager>(mut lease: Lease<M>) {
     let Some(shared) = lease.shared().cloned() else {
         return;
     };
+    if shared.is_closed() {
+        // Nobody is to wait for what has not begun.
+        return;
+    }
     let stage = lease.stage();
     shared.tell(|observer| observer.connecting());
     let begun = shared.now();
@@ -67,6 +71,9 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
     let Some(shared) = held.lease.shared().cloned() else {
         return;
     };
+    if shared.is_closed() {
+        return hand_on(shared, held, false).await;
+    }
     let Some(live) = &mut held.live else {
         return;
     };
@@ -76,7 +83,7 @@ pub(crate) async fn check<M: Manager>(mut held: Held<M>) {
     let checked = bounded(&*shared.runtime, limit, async {
         shared.manager.check(&mut live.connection, &metrics).await
     });
-    let passed = matches!(checked.await, Ok(Ok(())));
+    let passed = succeeded(checked.await);
     if shared.audience.listens() {
         let checked = Checked {
             connection,
@@ -102,6 +109,9 @@ async fn recycle<M: Manager>(mut held: Held<M>) {
     let Some(shared) = held.lease.shared().cloned() else {
         return;
     };
+    if shared.is_closed() {
+        return hand_on(shared, held, false).await;
+    }
     let Some(live) = &mut held.live else {
         return;
     };
@@ -110,7 +120,7 @@ async fn recycle<M: Manager>(mut held: Held<M>) {
     let recycled = bounded(&*shared.runtime, limit, async {
         shared.manager.recycle(&mut live.connection).await
     });
-    let passed = matches!(recycled.await, Ok(Ok(())));
+    let passed = succeeded(recycled.await);
     let recycled = Recycled {
         connection,
         took: shared.now().elapsed_since(begun),
@@ -131,14 +141,27 @@ async fn pass<M: Manager>(
         held.lease.condemn(reason);
         return close(held).await;
     }
+    hand_on(shared, held, true).await;
+}
+
+/// Gives a connection to the pool, which closes it if it can be kept no more. `verified`: it is known to be
+/// fit.
+async fn hand_on<M: Manager>(shared: Arc<Shared<M>>, mut held: Held<M>, verified: bool) {
     let stage = held.lease.stage();
     let Some(live) = held.live.take() else {
         return;
     };
     held.lease.surrender();
     drop(held);
-    let rejected = shared.transition(|state, now, fx| state.passed(live, stage, true, now, fx));
+    let rejected = shared.transition(|state, now, fx| state.passed(live, stage, verified, now, fx));
     close_rejected(shared, rejected).await;
+}
+
+/// True if the manager found nothing. Errors have destructors.
+fn succeeded<E>(outcome: Result<Result<(), E>, Stopped>) -> bool {
+    let succeeded = matches!(outcome, Ok(Ok(())));
+    contain(|| drop(outcome));
+    succeeded
 }
 
 async fn close_rejected<M: Manager>(
@@ -182,7 +205,7 @@ pub(crate) async fn bounded<T>(
     work: impl Future<Output = T>,
 ) -> Result<T, Stopped> {
     let mut work = Foreign(Some(Box::pin(work)));
-    let mut timer: Option<BoxFuture<()>> = None;
+    let mut timer: Foreign<dyn Future<Output = ()> + Send> = Foreign(None);
     let mut deadline = None;
     let result = std::future::poll_fn(|cx| {
         let Some(future) = &mut work.0 else {
@@ -204,7 +227,7 @@ pub(crate) async fn bounded<T>(
                 None => return Poll::Pending,
             },
         };
-        let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
+        let sleep = timer.0.get_or_insert_with(|| runtime.sleep_until(at));
         let rings = sleep.as_mut().poll(cx).is_ready();
         // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
         if runtime.now() >= at {
@@ -212,20 +235,20 @@ pub(crate) async fn bounded<T>(
         }
         if rings {
             // Too early. Come back, rather than insist: who knows what clock that is.
-            timer = None;
+            timer.0 = None;
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     })
     .await;
-    drop(work);
+    drop((work, timer));
     result
 }
 
-/// A future of the manager's, whose destructor may panic.
-struct Foreign<F>(Option<Pin<Box<F>>>);
+/// A future of the manager's or the runtime's, whose destructor may panic.
+struct Foreign<F: ?Sized>(Option<Pin<Box<F>>>);
 
-impl<F> Drop for Foreign<F> {
+impl<F: ?Sized> Drop for Foreign<F> {
     fn drop(&mut self) {
         if let Some(future) = self.0.take() {
             contain(|| drop(future));

@@ -63,8 +63,12 @@ impl Accounts {
 
     /// The next to be granted a place, if there is one.
     pub(super) fn next_to_serve(&self) -> Option<TenantId> {
-        let first = self.queue.values().next().copied();
-        first.filter(|_| self.free > 0)
+        self.first().filter(|_| self.free > 0)
+    }
+
+    /// The first in the queue of the hungry.
+    pub(super) fn first(&self) -> Option<TenantId> {
+        self.queue.values().next().copied()
     }
 
     /// True if more places should be given up.

@@ -60,7 +60,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
             return false;
         };
         let is_idle = standing.size == 0 && standing.waiting_since.is_none();
-        is_idle && tenant.users == 0 && !standing.down
+        is_idle && tenant.users == 0 && !standing.remembers
     }
 
     /// Changes a tenant, and writes down how it stands then.
@@ -81,7 +81,20 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         let since = since.map_or(at, |since| tenant.instant(since));
         self.accounts
             .note(id, &mut tenant.account, standing, self.max_per_key, since);
+        // From now on nobody shows what becomes idle.
+        self.searched &= self.accounts.are_short();
         Some(standing)
+    }
+
+    /// Looks again at whoever is first in the queue of the hungry, until one is found who is: what he
+    /// wanted may be over, and not written down yet.
+    fn refresh_first(&mut self, at: Instant) {
+        while let Some(first) = self.accounts.first() {
+            self.change(first, at, |_, _| ());
+            if self.accounts.first() == Some(first) {
+                return;
+            }
+        }
     }
 
     /// Tells a tenant how many may wait for it, before one more does: those whom its settings allow,
@@ -127,7 +140,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
             self.grant(id, at, todo);
         }
         let mut found = true;
-        while found && self.accounts.are_short() {
+        while found && self.is_short(at) {
             let idle = self.idle_longest(looked_at, at);
             found = idle.is_some();
             if let Some(id) = idle {
@@ -139,6 +152,14 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         if self.accounts.are_short() {
             self.claim_closing(looked_at, at);
         }
+    }
+
+    /// True if a place should be given up for somebody who wants one.
+    pub(super) fn is_short(&mut self, at: Instant) -> bool {
+        if self.accounts.are_short() {
+            self.refresh_first(at);
+        }
+        self.accounts.are_short()
     }
 
     fn grant(&mut self, id: TenantId, at: Instant, todo: &mut Todo<K, M>) {

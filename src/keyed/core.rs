@@ -326,11 +326,12 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         let mut books = self.books.lock();
         // What it wanted may be over, and not written down yet.
         let standing = books.change(id, at, |_, _| ());
+        let is_short = books.is_short(at);
         let (Some(standing), Some(tenant)) = (standing, books.tenants.get(&id)) else {
             return;
         };
-        let is_none_idle = standing.idle_since.is_none() && books.accounts.are_short();
-        if is_none_idle && books.is_outranked(tenant, standing) {
+        let is_none_idle = standing.idle_since.is_none();
+        if is_short && is_none_idle && books.is_outranked(tenant, standing) {
             books.change(id, at, |state, _| state.give_up_next());
         }
         self.note_pending(&books);

@@ -236,9 +236,11 @@ impl<C, E> State<C, E> {
         if self.driverless == 0 || self.free() == 0 {
             return None;
         }
+        let now = self.latest(now);
         self.driverless -= 1;
         self.waiters.get_mut(key).driving = true;
-        Some(self.begin_attempt(self.latest(now)))
+        self.retry.begun(now);
+        Some(self.begin_attempt(now))
     }
 
     /// The last of a waiter's own attempts to connect has come to its end.
@@ -254,11 +256,12 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) -> TimeOut<C, E> {
         let phase = self.phase_of(key);
+        let counted_on_one = self.counts_on_an_attempt(key, now);
         let waiter = self.waiters.remove(key);
         match waiter.outcome.filter(|_| !cfg!(mutant = "late-is-late")) {
             Some(outcome) => TimeOut::Served(self.seen(outcome)),
             None => {
-                self.count_missed(phase, now, fx);
+                self.count_missed(phase, counted_on_one, now, fx);
                 let missed = self.missed(phase, waiter.since);
                 self.pump(now, fx);
                 TimeOut::Missed(missed, waiter.waker)
@@ -266,15 +269,28 @@ impl<C, E> State<C, E> {
         }
     }
 
+    /// True if as many attempts can be counted on as there are waiters up to this one.
+    fn counts_on_an_attempt(&self, key: usize, now: Moment) -> bool {
+        let promising = self.attempts.promising(now);
+        let mut first = self.waiters.iter().take(promising);
+        first.any(|(other, _)| other == key)
+    }
+
     /// Counts a missed deadline. Whatever was to serve this caller, nobody else should count on it.
-    pub(super) fn count_missed(&mut self, phase: Phase, now: Moment, fx: &mut Effects<C, E>) {
+    pub(super) fn count_missed(
+        &mut self,
+        phase: Phase,
+        counted_on_one: bool,
+        now: Moment,
+        fx: &mut Effects<C, E>,
+    ) {
         let timeouts = &mut self.statistics.timeouts;
         match phase {
             Phase::Wait => timeouts.wait += 1,
             Phase::Check => timeouts.check += 1,
             Phase::Connect => timeouts.connect += 1,
         }
-        if phase != Phase::Wait {
+        if phase != Phase::Wait && counted_on_one {
             self.attempts.doubt_oldest(now);
             // A call to `fill` may have counted on it as well, and have no keeper to look for it.
             fx.progress |= !self.clock.is_kept();

@@ -91,15 +91,19 @@ impl<C, E> State<C, E> {
             fx.garbage = self
                 .retry
                 .failed(id, next, error.clone(), now, &mut self.rng);
+            self.note_due(self.forgettable_at(now), fx);
         }
+        self.tell_late_ones(now, fx);
         let hopeless = permanent && self.live() == 0;
-        let down = self.gives_up_on_server(now, fx) && self.live() == 0;
+        let down = self.gives_up_on_server(now) && self.live() == 0;
         if self.paused {
             // Whoever waits does so until that is over, whatever happens to those for the idle ones.
         } else if hopeless || down {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
-            self.fail_first_waiter(&error, fx);
+            if self.unserved(now) > 0 {
+                self.fail_first_waiter(&error, fx);
+            }
         } else if self.retry.is_down() && self.live() == 0 {
             // Others may have begun beside it: it was theirs who were there by then.
             while self
@@ -125,12 +129,11 @@ impl<C, E> State<C, E> {
 
     /// The server counts as down, if that is a matter here, once an attempt has failed and none is under
     /// way that may be in time. True if so.
-    fn gives_up_on_server(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
+    fn gives_up_on_server(&mut self, now: Moment) -> bool {
         let breaks = self.config.connect_policy.breaks_circuits();
         let hopeless = breaks && self.retry.is_failing() && self.attempts_to_connect(now) == 0;
         if hopeless {
             self.retry.give_up_on_server();
-            self.note_due(self.forgettable_at(now), fx);
         }
         hopeless
     }
@@ -143,7 +146,7 @@ impl<C, E> State<C, E> {
             return;
         }
         let asks_for_place = self.may_grow() && self.hunger(now) > 0;
-        if asks_for_place || !self.gives_up_on_server(now, fx) {
+        if asks_for_place || !self.gives_up_on_server(now) {
             return;
         }
         if let Some(error) = self.retry.cause().cloned() {
@@ -151,9 +154,10 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// Attempts to connect under way, or about to be.
+    /// Attempts to connect that may still be in time, or are about to be made. That a caller without
+    /// patience has given up on one says nothing about the server.
     fn attempts_to_connect(&self, now: Moment) -> usize {
-        self.attempts.connects(now) + self.driverless
+        self.attempts.connects_in_patience(now) + self.driverless
     }
 
     /// The error for a new caller, if the server counts as down and nothing is left that could serve

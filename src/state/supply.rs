@@ -6,6 +6,7 @@ use crate::clock::Moment;
 use crate::config::ConnectPolicy;
 use crate::error::Phase;
 use crate::status::CloseReason;
+use crate::waiters::Waiters;
 
 /// A connection that cannot be kept, and why. Its place is in [`Stage::Closing`].
 pub(super) type Rejected<C> = Option<(Box<Live<C>>, CloseReason)>;
@@ -17,6 +18,7 @@ impl<C, E> State<C, E> {
         let now = self.latest(now);
         self.pumped_at = now;
         self.stranded = false;
+        let mut stands_in = self.clock.is_kept();
         if self.closed {
             fx.drained |= self.size() == 0;
         } else {
@@ -24,14 +26,14 @@ impl<C, E> State<C, E> {
                 self.serve_from_idle(now, fx);
             }
             // First, for what nobody waits for any more need not be driven, but begun anew.
-            self.pass_on_driverless(now, fx);
+            stands_in |= self.pass_on_driverless(now, fx);
             self.begin_connects(now, fx);
             self.give_up_hope(now, fx);
             // Nobody may wait any more, or there may be room for another check.
             self.note_due(self.probe_due(), fx);
         }
-        if !self.clock.is_kept() {
-            // The first waiter stands in for the keeper: let it see what is due by now.
+        if !stands_in {
+            // The first waiter does, for the keeper: let it see what is due by now.
             self.wake_first(now, fx);
         }
         self.update_barred();
@@ -39,8 +41,8 @@ impl<C, E> State<C, E> {
     }
 
     /// This moment, unless another has read the clock later and been quicker here, and seen what was
-    /// overdue by then.
-    pub(super) fn latest(&self, now: Moment) -> Moment {
+    /// overdue by then, or too late.
+    pub(crate) fn latest(&self, now: Moment) -> Moment {
         now.max(self.clock.now()).max(self.pumped_at)
     }
 
@@ -54,17 +56,18 @@ impl<C, E> State<C, E> {
             // about to go as well.
             self.note_due(now, fx);
             self.stranded = !self.waiters.is_empty();
+        }
+        if !self.pass_on_driverless(now, fx) {
             self.wake_first(now, fx);
         }
-        self.pass_on_driverless(now, fx);
         self.update_barred();
         self.check();
     }
 
-    /// Wakes the first who is in time: the late have been woken by their own timers, and may be polled no
-    /// more.
+    /// Wakes the first who is in time and asleep: the late have been woken by their own timers, others by
+    /// somebody else, and they may be polled no more.
     pub(crate) fn wake_first(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        if let Some(key) = self.waiters.first_in_time(now) {
+        if let Some(key) = self.waiters.first_asleep(now) {
             fx.wake(self.waiters.get_mut(key).waker.take());
         }
     }
@@ -138,6 +141,20 @@ impl<C, E> State<C, E> {
         }
     }
 
+    /// Tells those at the head of the queue whose deadlines have passed. They may be polled no more, and
+    /// nothing is to be done for their sake.
+    pub(super) fn tell_late_ones(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+        let late = |waiters: &Waiters<Outcome<C, E>>| {
+            let (key, first) = waiters.iter().next()?;
+            (first.deadline <= now).then_some((key, first.since))
+        };
+        while let Some((key, since)) = late(&self.waiters) {
+            let phase = self.phase_of(key);
+            self.waiters.pop();
+            self.tell_late(key, phase, since, now, fx);
+        }
+    }
+
     pub(super) fn tell_late(
         &mut self,
         key: usize,
@@ -146,7 +163,7 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) {
-        self.count_missed(phase, now, fx);
+        self.count_missed(phase, true, now, fx);
         let waker = self.waiters.resolve(key, Outcome::Late { phase, since });
         fx.wake(waker);
     }
@@ -259,21 +276,35 @@ impl<C, E> State<C, E> {
         }
         self.note_due(self.hungry_at(now), fx);
         if !self.waiters.is_empty() || self.min_idle() > 0 {
-            self.note_due(self.attempts.next_overdue(now), fx);
+            self.note_due(self.next_overdue(now), fx);
         }
     }
 
-    /// Wakes waiters to run the attempts to connect that lost their tasks.
-    fn pass_on_driverless(&mut self, now: Moment, fx: &mut Effects<C, E>) {
+    /// When the next attempt will be overdue, or be given up hope of.
+    pub(super) fn next_overdue(&self, now: Moment) -> Moment {
+        let overdue = self.attempts.next_overdue(now);
+        match self.config.connect_policy.breaks_circuits() {
+            true => overdue.min(self.attempts.next_hung(now)),
+            false => overdue,
+        }
+    }
+
+    /// Wakes waiters to run the attempts to connect that lost their tasks. True if it woke any: whoever
+    /// is to run one looks after whatever else is due as well.
+    fn pass_on_driverless(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
         let needed = self.driverless.min(self.waiters.len());
         // Whoever fills the pool counted on the rest.
         fx.progress |= needed < self.driverless;
         self.driverless = needed;
-        #[cfg(not(mutant = "driverless-is-kept"))]
-        for key in self.waiters.drivers(self.driverless, now) {
+        let drivers = match cfg!(mutant = "driverless-is-kept") {
+            true => Vec::new(),
+            false => self.waiters.drivers(self.driverless, now),
+        };
+        for &key in &drivers {
             let waker = self.waiters.get_mut(key).waker.take();
             fx.wake(waker);
         }
+        !drivers.is_empty()
     }
 
     /// Gives a connection that is in no stage to the first waiter, or puts it among the idle.

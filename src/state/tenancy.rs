@@ -8,6 +8,7 @@
 
 use super::{Effects, State};
 use crate::clock::Moment;
+use crate::config::ConnectPolicy;
 use crate::status::CloseReason;
 
 /// What a landlord wants to know.
@@ -25,8 +26,8 @@ pub(crate) struct Standing {
     pub(crate) idle_since: Option<Moment>,
     /// Since when its first waiter has been waiting.
     pub(crate) waiting_since: Option<Moment>,
-    /// Its server counts as down, which whoever comes next should be told.
-    pub(crate) down: bool,
+    /// Its attempts to connect fail, and whoever comes next is to heed their schedule.
+    pub(crate) remembers: bool,
 }
 
 impl Standing {
@@ -59,7 +60,7 @@ impl<C, E> State<C, E> {
             idle_since: oldest.map(|live| live.idle_since),
             waiting_since: self.waiters.first().map(|waiter| waiter.since),
             // Without a keeper nobody would look when that is over.
-            down: self.clock.is_kept() && self.forgettable_at(now) != Moment::NEVER,
+            remembers: self.clock.is_kept() && self.remembers(now),
         }
     }
 
@@ -101,11 +102,18 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// When a tenant whose server counts as down may be forgotten; never, if it does not.
+    /// True if a tenant is to be remembered for its schedule's sake. Where failures are passed on at once
+    /// callers heed none.
+    fn remembers(&self, now: Moment) -> bool {
+        let heeds_schedule = self.config.connect_policy != ConnectPolicy::FailFast;
+        let heeds_schedule = heeds_schedule && self.is_tenant && !self.closed;
+        heeds_schedule && self.retry.remembered_until() > now
+    }
+
+    /// When a tenant may be forgotten whose schedule is remembered; never, if it is not.
     pub(super) fn forgettable_at(&self, now: Moment) -> Moment {
-        let until = self.retry.remembered_until();
-        match self.is_tenant && !self.closed && until > now {
-            true => until,
+        match self.remembers(now) {
+            true => self.retry.remembered_until(),
             false => Moment::NEVER,
         }
     }

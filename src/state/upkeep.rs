@@ -14,6 +14,7 @@ impl<C, E> State<C, E> {
         self.clock.observe(now);
         self.expire(now, fx);
         self.begin_probes(now, fx);
+        self.tell_late_ones(now, fx);
         self.shed_by_the_clock(now, fx);
         self.report_leaks(now, fx);
         self.pump(now, fx);
@@ -75,7 +76,7 @@ impl<C, E> State<C, E> {
         };
         let overdue = match self.waiters.is_empty() && self.min_idle() == 0 {
             true => Moment::NEVER,
-            false => self.attempts.next_overdue(now),
+            false => self.next_overdue(now),
         };
         let first = retry.min(overdue).min(self.idle_due());
         let first = first.min(self.probe_due()).min(self.shed_due());
@@ -245,21 +246,27 @@ impl<C, E> State<C, E> {
                 return Warmth::Failed(error.clone());
             }
         }
-        // One at a time that can be counted on: that is no herd, and spoils nothing if it fails.
+        // One at a time that can be counted on, by the schedule: that is no herd, and spoils nothing if
+        // it fails.
+        let now = self.latest(now);
         let idles = self.attempts.connects(now) == 0;
         let may_connect = self.free() > 0 && self.connect_room() > 0;
-        if !self.clock.is_kept() && idles && may_connect {
-            return Warmth::Drive(self.begin_attempt(self.latest(now)));
+        let is_due = self.retry.allowance(1, now) > 0;
+        if !self.clock.is_kept() && idles && may_connect && is_due {
+            self.retry.begun(now);
+            return Warmth::Drive(self.begin_attempt(now));
         }
         Warmth::Cold
     }
 
     /// When a call to `fill` should look again although nothing tells it to: an attempt that it
-    /// counts on is overdue then, and there is no keeper who would begin another.
+    /// counts on is overdue then, or the next one due, and there is no keeper who would begin another.
     pub(crate) fn fills_again_at(&self, now: Moment) -> Moment {
+        let due = self.retry.due();
+        let due = if due > now { due } else { Moment::NEVER };
         match self.clock.is_kept() {
             true => Moment::NEVER,
-            false => self.attempts.next_overdue(now),
+            false => self.attempts.next_overdue(now).min(due),
         }
     }
 }

@@ -11,7 +11,7 @@ fn standing(size: usize, places: usize, hunger: usize) -> Standing {
         spare: 0,
         idle_since: None,
         waiting_since: None,
-        down: false,
+        remembers: false,
     }
 }
 

@@ -99,7 +99,7 @@ fn a_tenant_is_settled_if_it_uses_all_it_has_and_wants_no_more() {
         spare: 0,
         idle_since: None,
         waiting_since: None,
-        down: false,
+        remembers: false,
     };
     assert!(settled.is_settled());
     for unsettled in [
@@ -176,7 +176,9 @@ fn a_tenant_whose_attempts_fail_sleeps_on_when_nobody_waits() {
     let _ = refuse(&mut pool, &begun, 1);
     pool.give_up_spare();
     let _ = fx(|fx| pool.cancel(key, at(2), fx));
-    assert_eq!(fx(|fx| pool.keep(at(3), fx)).0, Moment::NEVER);
+    let forgettable = fx(|fx| pool.keep(at(3), fx)).0;
+    assert!(pool.standing(at(3)).remembers && !pool.standing(forgettable).remembers);
+    assert_eq!(fx(|fx| pool.keep(forgettable, fx)).0, Moment::NEVER);
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl World {
             let quick = !usual.is_zero() && usual <= GRAIN / 4;
             row.time(if quick { GRAIN / 4 } else { usual });
         }
-        for (_, kind, begun, overdue) in pool.attempts.iter() {
+        for (_, kind, begun, [overdue, hung]) in pool.attempts.iter() {
             row.small(kind as usize)
                 .time(self.since(begun))
                 .time(self.until(overdue))
@@ -133,7 +133,10 @@ impl World {
                 .flag(overdue > pool.pumped_at);
             if pool.config.connect_policy.breaks_circuits() {
                 let before = pool.waiters.iter().filter(|(_, one)| one.since <= begun);
-                row.small(before.count());
+                row.small(before.count())
+                    .time(self.until(hung))
+                    .flag(hung > pool.clock.now())
+                    .flag(hung > pool.pumped_at);
             }
         }
         if self.may(May::BeHot) {

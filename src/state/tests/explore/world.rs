@@ -324,7 +324,8 @@ impl World {
             at.extend([waiting.timer, waiting.deadline]);
         }
         for (_, _, begun, overdue) in pool.attempts.iter() {
-            at.extend([begun.after(self.rules.slowest), overdue]);
+            at.push(begun.after(self.rules.slowest));
+            at.extend(overdue);
         }
         for live in self.connections() {
             at.push(live.expires_at);
