@@ -126,10 +126,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
                 shared.carry_out(fx);
                 Ok(Err(rejected(shared, why)))
             }
-            Join::Closed => {
-                shared.carry_out(fx);
-                Ok(Err(AcquireError::Closed))
-            }
+            Join::Closed => Ok(Err(AcquireError::Closed)),
             Join::Queued { key, busy } => {
                 shared.set_crowded(true);
                 self.entry = Some(Entry {
@@ -194,10 +191,11 @@ impl<'a, M: Manager> Acquire<'a, M> {
         };
         // Only now may foreign code run: nothing is in our hands any more that it could lose.
         let entry = self.entry.take();
-        let result = match timed {
+        match timed {
             TimeOut::Served(outcome) => {
+                // Nothing has changed but for this caller.
                 self.entry = entry;
-                self.served(outcome)
+                Some(self.served(outcome))
             }
             TimeOut::Missed(missed, waker) => {
                 self.shared.carry_out(fx);
@@ -206,27 +204,18 @@ impl<'a, M: Manager> Acquire<'a, M> {
                     entry.tell(self.shared, WaitEnding::TimedOut);
                     entry.let_go();
                 }
-                return Some(Err(timed_out(self.shared, missed, now, status)));
+                Some(Err(timed_out(self.shared, missed, now, status)))
             }
-        };
-        self.shared.carry_out(fx);
-        Some(result)
+        }
     }
 }
 
 impl Entry {
-    /// Timers, attempts and spans have destructors of their own, and one that panics is not to meet another.
+    /// Timers and spans have destructors of their own, and one that panics is not to meet another. (All
+    /// that an attempt has is contained by itself.)
     fn let_go(self) {
-        let Entry {
-            timer,
-            driving,
-            span,
-            ..
-        } = self;
+        let Entry { timer, span, .. } = self;
         contain(|| drop(timer));
-        for attempt in driving {
-            contain(|| drop(attempt));
-        }
         contain(|| drop(span));
     }
 
@@ -320,7 +309,6 @@ impl<M: Manager> Future for Acquire<'_, M> {
                 // Its waker has been left, and nothing but a return will serve it.
                 false => Turn::Wait(Moment::NEVER),
             };
-            look = true;
             let due = match turn {
                 Turn::Over(outcome) => return Poll::Ready(this.served(outcome)),
                 Turn::LeaveWaker => {

@@ -190,7 +190,6 @@ impl Clock {
         let elapsed = now.elapsed_since(self.now);
         self.set(now);
         let Tick::Every(tick) = self.tick else {
-            self.keeper = Keeper::Asleep;
             return Moment::NEVER;
         };
         let quiet = self.credit == self.left && elapsed >= tick;

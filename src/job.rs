@@ -117,6 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn loss_of_a_job_is_told_though_its_work_panics_as_it_goes() {
+        struct Fragile;
+        impl Drop for Fragile {
+            fn drop(&mut self) {
+                resume_unwind(Box::new("fragile"));
+            }
+        }
+        let (report, outcome) = mpsc::channel();
+        let fragile = Fragile;
+        let job = Job::<()>::new(
+            move || drop(fragile),
+            move |result| report.send(result).expect("somebody listens"),
+        );
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(job))).is_ok());
+        let told: Vec<_> = outcome.iter().collect();
+        assert!(matches!(told[..], [None]));
+    }
+
+    #[test]
     fn loss_of_a_job_is_told() {
         let (job, outcome) = job(false);
         drop(job);

@@ -97,6 +97,7 @@ fn the_keeper_ticks_for_as_long_as_there_is_traffic() {
     for ms in [110, 210, 310] {
         assert!(clock.spend());
         assert_eq!(clock.keep(at(ms)), at(ms + 100));
+        assert_eq!(clock.now(), at(ms));
     }
     assert_eq!(clock.keep(at(410)), Moment::NEVER, "nobody came");
     assert!(!clock.spend());
@@ -184,6 +185,11 @@ fn another_tick_is_heeded_at_once_and_the_same_changes_nothing() {
     // The keeper sleeps for as long as it meant to: there is credit once it has been asked anew.
     let asked = readings(&mut clock, 11, 8);
     assert_eq!(asked.iter().position(|&asks| asks), Some(7));
+    assert_eq!(
+        spend_all(&mut clock),
+        1,
+        "what was lent before is forgotten"
+    );
     clock.set_tick(Tick::Exact);
     assert_eq!(clock.keep(at(11)), Moment::NEVER);
     clock.set_tick(Tick::Every(TICK));

@@ -232,11 +232,10 @@ fn shrink<Id: Eq + Hash, T>(map: &mut HashMap<Id, T>) {
 }
 
 impl<K, M: Manager> Tenant<K, M> {
-    /// The key and the manager have destructors, each of its own.
+    /// A key has a destructor of its own. What has one of all that the handle has is contained by itself.
     pub(super) fn let_go(self) {
-        let Tenant { key, handle, .. } = self;
+        let Tenant { key, .. } = self;
         contain(|| drop(key));
-        contain(|| drop(handle));
     }
 
     pub(super) fn moment(&self, at: Instant) -> Moment {

@@ -305,6 +305,7 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
             let mut books = self.books.lock();
             let is_left = books.look_at(id, at);
             // Before anybody looks for what is idle.
+            #[cfg(not(mutant = "pending-noted-late"))]
             self.note_pending(&books);
             books.distribute(id, at, &mut todo);
             self.note_pending(&books);
@@ -377,8 +378,6 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M>
         if pending > 0 || !standing.is_settled() {
             core.settle(self.id);
         }
-        // The last handle may have gone meanwhile, and managers have destructors.
-        contain(|| drop(core));
     }
 
     fn claim(&self) {
@@ -388,7 +387,6 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Landlord<M> for Tie<K, M>
         if core.pending.load(Ordering::SeqCst) > 0 {
             core.claim(self.id);
         }
-        contain(|| drop(core));
     }
 }
 

@@ -175,7 +175,6 @@ impl<C, E> State<C, E> {
         }
         self.expire_lives(now, fx);
         fx.progress = true;
-        self.update_barred();
         let due = self.idle.iter().map(|live| live.expires_at).min();
         self.note_due(due.unwrap_or(Moment::NEVER), fx);
     }
@@ -183,7 +182,6 @@ impl<C, E> State<C, E> {
     /// A place of that epoch is free.
     pub(super) fn freed(&mut self, epoch: u32) {
         self.renewals.freed(epoch);
-        self.update_barred();
     }
 
     /// True once nothing is left of before the last reset.
@@ -207,7 +205,6 @@ impl<C, E> State<C, E> {
     pub(crate) fn resume(&mut self, now: Moment, fx: &mut Effects<C, E>) -> bool {
         let paused = std::mem::take(&mut self.paused);
         if paused {
-            self.update_barred();
             fx.progress = true;
             if let Some(overload) = &mut self.overload {
                 overload.forget(now);

@@ -150,7 +150,6 @@ impl<C, E> State<C, E> {
     /// Takes one more place, and puts it to use.
     pub(crate) fn receive(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.config.max_size += 1;
-        fx.progress = true;
         self.pump(now, fx);
     }
 

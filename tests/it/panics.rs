@@ -5,6 +5,7 @@ mod at_the_end;
 mod keys;
 mod lost;
 mod renewing;
+mod waiting;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -253,5 +254,63 @@ fn panicking_destructor_of_an_error_is_contained() {
     let conn = runtime.block_on(pool.acquire()).ok().unwrap();
     assert_eq!((*conn, pool.statistics().failed_connects), (3, 3));
     drop(conn);
+    runtime.block_on(pool.close());
+}
+
+/// Guarantee 7. A check and a recycling fail, and the destructors of their errors panic: what is to follow from
+/// a failure follows.
+#[test]
+fn panicking_destructor_of_what_a_check_or_recycling_says_is_contained() {
+    struct Furious;
+    impl Drop for Furious {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("furious"));
+        }
+    }
+    struct Unfit(Arc<AtomicUsize>);
+    impl watertight::Manager for Unfit {
+        type Connection = ();
+        type Error = Furious;
+        async fn connect(&self) -> Result<(), Furious> {
+            Ok(())
+        }
+        async fn check(&self, (): &mut (), _: &watertight::Metrics) -> Result<(), Furious> {
+            futures_lite::future::yield_now().await;
+            Err(Furious)
+        }
+        fn inspect(&self, (): &mut ()) -> Condition {
+            Condition::Dirty
+        }
+        async fn recycle(&self, (): &mut ()) -> Result<(), Furious> {
+            match self.0.load(Ordering::SeqCst) {
+                0 => Err(Furious),
+                _ => Ok(()),
+            }
+        }
+        async fn close(&self, (): ()) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let runtime = Mortal::new();
+    let closes = Arc::<AtomicUsize>::default();
+    let pool = Pool::builder(Unfit(Arc::clone(&closes)))
+        .max_size(1)
+        .check_policy(CheckPolicy::Always)
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    for way in [1, 2] {
+        let conn = runtime.block_on(pool.acquire()).ok().unwrap();
+        drop(conn);
+        runtime.settle();
+        if way == 2 {
+            // It is clean by now, and unfit.
+            drop(runtime.block_on(pool.acquire()).ok().unwrap());
+            runtime.settle();
+        }
+        assert_eq!(closes.load(Ordering::SeqCst), way);
+    }
+    let closed = pool.statistics().closes;
+    assert_eq!((closed.recycle_failed, closed.check_failed), (1, 1));
     runtime.block_on(pool.close());
 }

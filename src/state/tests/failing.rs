@@ -176,3 +176,112 @@ fn an_attempt_that_hung_is_no_news_to_those_who_waited_for_a_connection_meanwhil
     let _ = refuse(&mut pool, &hung, 1310);
     assert_eq!(pool.waiters.len(), 1, "the next is on time");
 }
+
+fn circuit(change: impl FnOnce(&mut Config)) -> Pool {
+    let (first, cap) = (Duration::from_millis(10), Duration::from_millis(20));
+    pool(|config| {
+        config.connect_policy = ConnectPolicy::CircuitBreaker(Backoff::new(first, cap));
+        change(config);
+    })
+}
+
+fn times_out(pool: &mut Pool, key: usize, ms: u64) -> Fx {
+    let (timed, fx) = fx(|fx| pool.time_out(key, at(ms), fx));
+    assert!(matches!(timed, TimeOut::Missed(..)));
+    fx
+}
+
+fn waits(pool: &mut Pool, key: usize) -> bool {
+    matches!(pool.poll_waiter(key, None), Turn::Wait(_))
+}
+
+#[test]
+fn whoever_could_count_on_no_attempt_casts_no_doubt_on_one() {
+    let mut pool = circuit(|config| config.max_size = 10);
+    let [(first, refused), (second, _)] = [(); 2].map(|()| wait(&mut pool, 0, 9000));
+    let _ = refuse(&mut pool, &refused, 1);
+    let (impatient, begun) = wait(&mut pool, 2, 3);
+    assert!(begun.connect.is_empty(), "the schedule allows none");
+    let _ = times_out(&mut pool, impatient, 3);
+    assert_eq!(pool.attempts.promising(at(3)), 1);
+    assert!(waits(&mut pool, first) && waits(&mut pool, second));
+}
+
+#[test]
+fn whoever_gives_up_on_an_attempt_breaks_no_circuit() {
+    let mut pool = circuit(|config| {
+        config.max_size = 2;
+        config.connect_concurrency = Some(1);
+    });
+    let held = lent(&mut pool, 1).remove(0);
+    let (key, begun) = wait(&mut pool, 0, 9000);
+    let _ = refuse(&mut pool, &begun, 1);
+    let _ = give_back(&mut pool, held, 2);
+    let held = served(&mut pool, key);
+    let (impatient, begun) = wait(&mut pool, 15, 20);
+    assert_eq!(begun.connect.len(), 1);
+    let (other, _) = wait(&mut pool, 16, 9000);
+    let _ = fx(|fx| pool.detached(held.epoch, at(17), fx));
+    let _ = times_out(&mut pool, impatient, 20);
+    assert_eq!(pool.attempts.promising(at(20)), 0);
+    assert!(waits(&mut pool, other), "it may still be in time");
+    assert_eq!(asleep(&mut pool, 264), at(265));
+    assert!(waits(&mut pool, other));
+    let _ = fx(|fx| pool.advance(at(265), fx));
+    let turn = pool.poll_waiter(other, None);
+    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+}
+
+#[test]
+fn fail_fast_leaves_those_alone_who_have_another_attempt_on_its_way() {
+    let mut pool = pool(|config| config.connect_policy = ConnectPolicy::FailFast);
+    let (key, hung) = wait(&mut pool, 0, 9000);
+    let (_, another) = fx(|fx| pool.advance(at(1001), fx));
+    assert_eq!(another.connect.len(), 1);
+    let _ = refuse(&mut pool, &hung, 1002);
+    assert!(waits(&mut pool, key));
+    let _ = refuse(&mut pool, &another, 1003);
+    let turn = pool.poll_waiter(key, None);
+    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+}
+
+/// They may be polled no more, and what is theirs is not made known to those after them.
+#[test]
+fn error_of_an_attempt_is_for_those_who_are_in_time() {
+    let mut pool = pool(|config| {
+        config.max_size = 1;
+        config.connect_policy = ConnectPolicy::FailFast;
+    });
+    let (late, begun) = wait(&mut pool, 0, 10);
+    let (other, _) = wait(&mut pool, 0, 9000);
+    let _ = refuse(&mut pool, &begun, 20);
+    let turn = pool.poll_waiter(late, None);
+    let phase = Phase::Connect;
+    assert!(
+        matches!(turn, Turn::Over(Outcome::Late { phase: told, .. }) if told == phase),
+        "{turn:?}"
+    );
+    let turn = pool.poll_waiter(other, None);
+    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+}
+
+/// Law 10.
+#[test]
+fn nothing_is_attempted_for_those_who_are_late() {
+    let mut pool = pool(|_| ());
+    let (late, begun) = wait(&mut pool, 0, 10);
+    let refused = refuse(&mut pool, &begun, 20);
+    assert!(refused.wake.is_some(), "he is told");
+    assert_eq!(asleep(&mut pool, 5000), Moment::NEVER);
+    assert!(matches!(
+        pool.poll_waiter(late, None),
+        Turn::Over(Outcome::Late { .. })
+    ));
+    let (late, _) = wait(&mut pool, 5000, 5010);
+    let (_, overdue) = fx(|fx| pool.advance(at(6001), fx));
+    assert!(overdue.connect.is_empty());
+    assert!(matches!(
+        pool.poll_waiter(late, None),
+        Turn::Over(Outcome::Late { .. })
+    ));
+}

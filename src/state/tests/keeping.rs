@@ -2,11 +2,6 @@
 
 use super::*;
 
-/// The keeper has looked, and sleeps until then.
-fn asleep(pool: &mut Pool, ms: u64) -> Moment {
-    fx(|fx| pool.keep(at(ms), fx)).0
-}
-
 fn lose(pool: &mut Pool, stage: Stage, ms: u64) -> Fx {
     fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(ms), fx)).1
 }
@@ -257,4 +252,22 @@ fn one_who_fills_does_not_inherit_a_long_delay() {
     assert!(pool.retry.due() > at(12_010));
     let _ = fx(|fx| pool.hurry(at(12_000), fx));
     assert_eq!(pool.retry.due(), at(12_010));
+}
+
+#[test]
+fn traffic_asks_the_keeper_to_keep_the_time() {
+    let mut pool = pool(|config| {
+        config.max_size = 1;
+        config.idle_timeout = None;
+        config.max_lifetime = None;
+    });
+    let _live = lent(&mut pool, 1);
+    assert_eq!(asleep(&mut pool, 0), Moment::NEVER);
+    for ms in 1..=8 {
+        let (_, read) = fx(|fx| pool.lend_at(at(ms), false, fx));
+        assert_eq!(read.nudge, ms == 8, "{ms}");
+    }
+    assert_eq!(pool.keeper_until, at(8));
+    assert_eq!(asleep(&mut pool, 8), at(1008), "a tick later");
+    assert_eq!(asleep(&mut pool, 1008), Moment::NEVER, "it was quiet");
 }

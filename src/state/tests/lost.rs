@@ -276,3 +276,17 @@ fn attempt_begins_when_the_last_who_looked_says() {
     };
     assert_eq!(due, at(6000));
 }
+
+/// Whoever was told to run it comes for it when the pool has been closed.
+#[test]
+fn lost_connect_is_run_by_nobody_once_the_pool_is_closed() {
+    let mut pool = pool(|_| {});
+    let (key, begun) = wait(&mut pool, 0, 1000);
+    let _ = lose(&mut pool, attempt(&begun), 1);
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    assert!(matches!(pool.poll_waiter(key, None), Turn::Drive));
+    let (_, closed) = fx(|fx| pool.close(fx));
+    assert!(closed.drained);
+    assert!(pool.drive(key, at(2)).is_none());
+    assert_eq!(pool.size(), 0);
+}

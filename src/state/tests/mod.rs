@@ -116,6 +116,11 @@ fn refuse(pool: &mut Pool, begun: &Fx, ms: u64) -> Fx {
     fx(|fx| pool.connect_failed(from, ConnectError::TimedOut, false, at(ms), fx)).1
 }
 
+/// The keeper has looked, and sleeps until then.
+fn asleep(pool: &mut Pool, ms: u64) -> Moment {
+    fx(|fx| pool.keep(at(ms), fx)).0
+}
+
 fn served(pool: &mut Pool, key: usize) -> Box<Live<u32>> {
     match pool.poll_waiter(key, None) {
         Turn::Over(Outcome::Connection(live)) => live,

@@ -102,7 +102,7 @@ fn what_nothing_stands_in_the_way_of_is_taken_back_the_short_way() {
 #[test]
 fn what_something_stands_in_the_way_of_is_not_taken_back_the_short_way() {
     type Obstacle = fn(&mut Pool, &mut Conn);
-    let obstacles: [(&str, Obstacle); 8] = [
+    let obstacles: [(&str, Obstacle); 10] = [
         ("a pause", |pool, _| {
             let _ = fx(|fx| pool.pause(at(1), fx));
         }),
@@ -124,6 +124,10 @@ fn what_something_stands_in_the_way_of_is_not_taken_back_the_short_way() {
         }),
         ("somebody who waits", |pool, _| {
             let _ = wait(pool, 1, 1000);
+        }),
+        ("its last loan", |_, live| live.retire()),
+        ("the end", |pool, _| {
+            let _ = fx(|fx| pool.close(fx));
         }),
     ];
     for (name, obstacle) in obstacles {
@@ -179,6 +183,31 @@ fn the_order_of_the_idle_ones_is_that_of_their_last_return() {
     for (index, ms) in [(1, 10), (1, 20), (0, 30)] {
         let _ = give_back(&mut pool, held.remove(index), ms);
     }
+    let order: Vec<_> = pool.idle.iter().map(|live| live.connection).collect();
+    assert_eq!(order, [2, 3, 1]);
+}
+
+#[test]
+fn what_was_lent_for_the_last_time_is_handed_on_to_nobody() {
+    let mut pool = pool(|config| config.max_size = 1);
+    let mut live = lent(&mut pool, 1).remove(0);
+    let (key, _) = wait(&mut pool, 1, 1000);
+    live.retire();
+    let (returned, _) = fx(|fx| pool.returned(live, Verdict::Clean, at(2), fx));
+    let discarded = matches!(returned, Returned::Close(_, CloseReason::Discarded));
+    assert!(discarded, "{returned:?}");
+    assert!(matches!(pool.poll_waiter(key, None), Turn::Wait(_)));
+}
+
+#[test]
+fn those_that_were_made_have_their_turns_before_what_comes_back_later() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let live = lent(&mut pool, 1).remove(0);
+    for connection in [2, 3] {
+        let (adopted, _) = fx(|fx| pool.adopt(connection, at(1), fx));
+        assert!(adopted.is_ok());
+    }
+    let _ = give_back(&mut pool, live, 2);
     let order: Vec<_> = pool.idle.iter().map(|live| live.connection).collect();
     assert_eq!(order, [2, 3, 1]);
 }

@@ -308,3 +308,15 @@ fn hunger_that_somebody_took_for_seen_is_not_overlooked_by_one_who_is_late() {
     let _ = fx(|fx| pool.cancel(other, later, fx));
     assert_eq!(pool.standing(at(1)).hunger, 1);
 }
+
+#[test]
+fn a_tenant_whose_attempt_has_failed_asks_the_keeper_to_see_when_it_may_be_forgotten() {
+    let mut pool = tenant(1);
+    pool.config.connect_policy = ConnectPolicy::CircuitBreaker(pool.config.backoff());
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    assert_eq!(pool.keeper_until, at(1000), "when the attempt is overdue");
+    let refused = refuse(&mut pool, &begun, 1);
+    assert!(refused.nudge);
+    assert_eq!(pool.keeper_until, at(21));
+    assert!(pool.standing(at(20)).remembers && !pool.standing(at(21)).remembers);
+}

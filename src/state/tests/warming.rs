@@ -235,3 +235,36 @@ fn what_a_shrink_has_made_of_the_size_is_no_bad_setting() {
         (1, Some(9))
     );
 }
+
+#[test]
+fn whoever_finds_an_expired_one_has_it_replaced() {
+    let mut pool = pool(|config| {
+        config.min_idle = 1;
+        config.max_lifetime = Some(Duration::from_millis(100));
+    });
+    let (_, begun) = fx(|fx| pool.hurry(at(0), fx));
+    let _ = connect(&mut pool, &begun, 1, 0);
+    let (lend, found) = fx(|fx| pool.lend_at(at(100), false, fx));
+    assert!(matches!(lend, Lend::Unavailable));
+    assert_eq!((found.close.len(), found.connect.len()), (1, 1));
+}
+
+#[test]
+fn one_who_fills_without_a_keeper_heeds_the_schedule() {
+    let mut pool = filling(2, 2, &[]);
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let mut drive = |ms| {
+        let warmth = pool.warmth(pool.retry.failures(), at(ms));
+        let again = pool.fills_again_at(at(ms));
+        if let Warmth::Drive(id) = warmth {
+            let from = Stage::Connecting(id);
+            let _ = fx(|fx| pool.connect_failed(from, ConnectError::TimedOut, false, at(ms), fx));
+        }
+        (matches!(warmth, Warmth::Drive(_)), again)
+    };
+    assert!(drive(0).0);
+    let (drives, again) = drive(1);
+    assert!(!drives);
+    assert_eq!(again, at(10), "the first delay");
+    assert!(drive(10).0);
+}

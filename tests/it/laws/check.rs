@@ -20,7 +20,8 @@ laws! {
     // "Not older than the window" is an upper bound, which a busy machine may miss.
     virtual_only:
         recently_used_one_is_not_checked,
-        check_that_outlives_its_caller_serves_the_next;
+        check_that_outlives_its_caller_serves_the_next,
+        stale_one_is_checked_after_much_traffic_as_well;
 }
 
 /// Law 94.
@@ -172,4 +173,25 @@ async fn hung_check_does_not_hold_up_those_who_come_later(w: World) {
     assert!(error.is_timed_out());
     let conn = pool.acquire_timeout(w.ms(1000)).await;
     assert!(conn.is_ok(), "{conn:?}");
+}
+
+/// Law 94: what was known while there was traffic is not believed for ever.
+async fn stale_one_is_checked_after_much_traffic_as_well(w: World) {
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .check_policy(CheckPolicy::IdleFor(w.ms(1000)))
+    });
+    let held = pool.acquire().await.unwrap();
+    // The keeper has nothing left to wake for.
+    w.sleep(20_000).await;
+    drop(held);
+    for _ in 0..100 {
+        drop(pool.acquire().await.unwrap());
+    }
+    assert_eq!(w.checks().calls(), 0);
+    w.sleep(5000).await;
+    drop(pool.acquire().await.unwrap());
+    assert_eq!(w.checks().calls(), 1);
 }

@@ -27,7 +27,8 @@ laws! {
         whoever_has_one_is_not_judged_by_a_later_one,
         end_of_an_attempt_that_hung_says_nothing_to_those_with_one_of_their_own,
         new_caller_does_not_cut_the_delay_short,
-        everybody_waits_in_a_pause;
+        everybody_waits_in_a_pause,
+        attempt_that_is_due_as_a_caller_comes_is_made_though_he_is_turned_away;
 }
 
 const DELAY: u64 = 1000;
@@ -358,4 +359,15 @@ async fn failure_of_before_the_last_success_is_forgotten(w: World) {
     for caller in callers {
         drop(caller.await.unwrap());
     }
+}
+
+/// Law 73 and guarantee 1: he comes before the keeper does, so it is begun as he asks.
+async fn attempt_that_is_due_as_a_caller_comes_is_made_though_he_is_turned_away(w: World) {
+    w.connects().next([err()]);
+    let pool = w.pool(|b| breaks_circuits(&w, b.max_size(1).min_idle(1)));
+    w.until(|| pool.statistics().failed_connects == 1).await;
+    w.virtual_time().unwrap().stall(w.ms(DELAY));
+    is_told(&w, &pool).await;
+    w.until(|| pool.status().idle == 1).await;
+    assert_eq!(w.connects().calls(), 2);
 }

@@ -26,6 +26,7 @@ laws! {
     tasks_only:
         closing_begins_with_the_call,
         closing_goes_on_without_its_caller;
+    virtual_only: what_has_not_begun_when_the_pool_is_closed_does_not_begin;
 }
 
 /// Laws 165 and 180.
@@ -105,7 +106,11 @@ async fn closing_disturbs_no_holder(w: World) {
     let closing = w.spawn(pool.close());
     w.until(|| pool.is_closed()).await;
     w.sleep(1000).await;
-    assert_eq!(w.ledger().place(0), At::Holder);
+    assert!(
+        pool.acquire().await.unwrap_err().is_closed(),
+        "others get nothing meanwhile"
+    );
+    assert!(pool.try_acquire().is_none());
     held.session.push_str("still mine");
     drop(held);
     closing.await;
@@ -311,4 +316,28 @@ async fn closing_goes_on_without_its_caller(w: World) {
     drop(held);
     w.until(|| pool.status().size == 0).await;
     assert_eq!(w.ledger().closes_begun(), 2);
+}
+
+/// Law 170: a task that was not polled yet has nothing to bring to an end.
+async fn what_has_not_begun_when_the_pool_is_closed_does_not_begin(w: World) {
+    w.connects().always(hang());
+    let pool = w.pool(|b| b.min_idle(1).connect_timeout(None));
+    assert_eq!(pool.status().connecting, 1);
+    pool.close().await;
+    assert_eq!(w.connects().calls(), 0);
+    w.connects().always(ok());
+    let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
+    drop(pool.acquire_many(2).await);
+    let before = w.checks().calls();
+    w.checks().always(hang());
+    let waiters = [w.waiter(&pool).await, w.acquiring(&pool)];
+    w.until(|| pool.status().checking > 0).await;
+    let begun = w.checks().calls() - before;
+    let under_way = pool.status().checking;
+    pool.close().await;
+    for waiter in join(waiters).await {
+        assert!(waiter.unwrap_err().is_closed());
+    }
+    assert!(under_way >= begun);
+    assert_eq!(w.checks().calls() - before, begun);
 }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use futures_lite::future::{poll_once, yield_now};
-use watertight::{BoxFuture, Spawner, Timer};
+use watertight::event::{WaitEnded, WaitEnding};
+use watertight::{BoxFuture, Observer, Spawner, Timer};
 
 use crate::support::{Acquired, LawPool, Lent, Virtual, World, join, laws};
 
@@ -235,6 +236,41 @@ fn hand_off_between_two_looks_of_a_late_waiter_is_seen() {
     });
 }
 
+/// Laws 18 and 188: whoever listens hears that the wait has ended, and how.
+#[test]
+fn hand_off_that_a_late_waiter_sees_is_heard_of_as_that() {
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<WaitEnding>>>);
+    impl Observer for Heard {
+        fn wait_ended(&self, event: &WaitEnded) {
+            self.0.lock().unwrap().push(event.ending());
+        }
+    }
+    World::by_hand(|w, clock| {
+        let runtime = Meddling {
+            clock: clock.clone(),
+            trick: Arc::default(),
+        };
+        let heard = Heard::default();
+        let pool = w.pool(|b| {
+            let b = b.max_size(1).observer(heard.clone());
+            b.runtime(runtime.clone())
+        });
+        let held = clock.block_on(pool.acquire()).unwrap();
+        heard.0.lock().unwrap().clear();
+        let mut waiter = Box::pin(pool.acquire_timeout(w.ms(100)));
+        assert!(clock.block_on(poll_once(&mut waiter)).is_none());
+        let (stalled, late) = (clock.clone(), w.ms(100));
+        *runtime.trick.lock().unwrap() = Some(Box::new(move || {
+            drop(held);
+            stalled.stall(late);
+        }));
+        let answer = clock.block_on(poll_once(&mut waiter));
+        assert!(answer.expect("it is over").is_ok());
+        assert_eq!(*heard.0.lock().unwrap(), [WaitEnding::Served]);
+    });
+}
+
 /// Law 18, when a holder's timer and a waiter's fire at the same time, in every order of tasks.
 #[test]
 fn return_and_time_out_at_one_instant_lose_nothing() {
@@ -302,4 +338,57 @@ async fn ping_pong_needs_no_timer(w: World) {
     watch.assert_at(0);
     assert_eq!(pool.statistics().acquires, 2 * cycles as u64);
     assert_eq!(pool.statistics().timeouts.total(), 0);
+}
+
+/// The virtual clock, but something happens between a reading of it and what follows.
+#[derive(Clone)]
+struct Slow(Meddling);
+
+impl Spawner for Slow {
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.0.spawn(task);
+    }
+}
+
+impl Timer for Slow {
+    fn now(&self) -> Instant {
+        let now = self.0.now();
+        let trick = self.0.trick.lock().unwrap().take();
+        trick.into_iter().for_each(|trick| trick());
+        now
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        self.0.clock.sleep_until(at)
+    }
+}
+
+/// Laws 18 and 24: whoever gives back has read the clock, and is slow; another has seen since that the first
+/// who waits is late.
+#[test]
+fn nobody_is_served_by_an_old_reading_of_the_clock() {
+    World::by_hand(|w, clock| {
+        let runtime = Slow(Meddling {
+            clock: clock.clone(),
+            trick: Arc::default(),
+        });
+        let trick = Arc::clone(&runtime.0.trick);
+        let pool = w.pool(|b| b.max_size(1).runtime(runtime));
+        let held = clock.block_on(pool.acquire()).unwrap();
+        let mut late = Box::pin(pool.acquire_timeout(w.ms(100)));
+        assert!(clock.block_on(poll_once(&mut late)).is_none());
+        let mut next = Box::pin(pool.acquire_timeout(w.ms(1000)));
+        assert!(clock.block_on(poll_once(&mut next)).is_none());
+        let (stalled, asking, time) = (clock.clone(), pool.clone(), w.ms(100));
+        *trick.lock().unwrap() = Some(Box::new(move || {
+            stalled.stall(time);
+            assert!(asking.try_acquire().is_none());
+        }));
+        drop(held);
+        assert!(trick.lock().unwrap().is_none(), "it has happened");
+        let answer = clock.block_on(poll_once(&mut next));
+        drop(answer.expect("it is his turn").unwrap());
+        let answer = clock.block_on(poll_once(&mut late));
+        assert!(answer.expect("it is over").unwrap_err().is_timed_out());
+    });
 }

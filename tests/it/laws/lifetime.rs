@@ -26,7 +26,8 @@ laws! {
         no_traffic_leaves_an_aged_one_behind,
         pool_shrinks_to_what_is_in_demand,
         pool_that_breathes_keeps_what_its_peaks_need,
-        idle_pool_sets_no_timer;
+        idle_pool_sets_no_timer,
+        expired_one_is_closed_though_its_finder_is_turned_away;
 }
 
 /// Law 75.
@@ -285,4 +286,20 @@ async fn idle_pool_sets_no_timer(w: World) {
     assert_eq!(runtime.tasks(), 1, "the keeper");
     w.checks().always(hang());
     drop(pool.try_acquire().unwrap());
+}
+
+/// Law 77: he has no time to wait for its place.
+async fn expired_one_is_closed_though_its_finder_is_turned_away(w: World) {
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .max_waiters(0)
+            .max_lifetime(w.ms(1000))
+            .lifetime_jitter(0.0)
+    });
+    drop(pool.acquire().await.unwrap());
+    w.sleep(500).await;
+    stall(&w, 500);
+    assert!(pool.acquire().await.unwrap_err().is_queue_full());
+    w.until(|| pool.statistics().closes.lifetime == 1).await;
+    assert_eq!(pool.status().size, 0);
 }

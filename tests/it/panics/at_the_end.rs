@@ -1,8 +1,10 @@
 //! What ends with a pool: its manager, its runtime, whoever observes it, the last error. Their
 //! destructors run wherever the last of the pool is dropped.
 
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::{block_on, poll_once};
@@ -150,10 +152,23 @@ fn panicking_destructor_of_a_part_does_not_leave_the_pool() {
 }
 
 /// The pool's own copy panics when it is dropped, if the key does that.
-#[derive(PartialEq, Eq, Hash)]
 struct Key {
     fragile: bool,
     copied: bool,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.fragile == other.fragile
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fragile.hash(state);
+    }
 }
 
 impl Clone for Key {
@@ -272,4 +287,53 @@ fn panicking_close_of_what_was_made_for_nobody_does_not_leave_the_runtime() {
         runtime.kill();
     }
     assert!(closes.load(Ordering::SeqCst) > 0);
+}
+
+/// Guarantee 7. The pool is closed while it makes one for the key.
+#[test]
+fn panicking_destructor_of_a_key_that_is_founded_in_vain_does_not_leave_the_call() {
+    type Connect = fn() -> std::future::Ready<Result<u8, ()>>;
+    let connect: Connect = || std::future::ready(Ok(7));
+    let runtime = VirtualRuntime::new();
+    let theirs = runtime.clone();
+    let found = Arc::new(OnceLock::<KeyedPool<Key, FromFn<Connect>>>::new());
+    // The factory must not own the pool that owns it.
+    let closing = Arc::downgrade(&found);
+    let pool = KeyedPool::builder(move |_: &Key| {
+        let found = closing.upgrade();
+        drop(found.and_then(|pool| pool.get().map(KeyedPool::close)));
+        FromFn::new(connect)
+    })
+    .each(|each| each.runtime(theirs))
+    .build()
+    .unwrap();
+    assert!(found.set(pool.clone()).is_ok());
+    let key = Key {
+        fragile: true,
+        copied: false,
+    };
+    let acquire = AssertUnwindSafe(|| runtime.block_on(pool.acquire(&key)).map(drop));
+    let answer = catch_unwind(acquire);
+    assert!(answer.is_ok_and(|answer| answer.unwrap_err().is_closed()));
+    runtime.kill();
+}
+
+/// Guarantee 7. What it has is closed there and then, for nobody runs tasks, and it is forgotten.
+#[test]
+fn panicking_destructor_of_a_key_does_not_leave_its_removal() {
+    let runtime = VirtualRuntime::new();
+    let theirs = runtime.clone();
+    let pool = KeyedPool::builder(|_: &Key| FromFn::new(async || Ok::<_, ()>(7)))
+        .each(|pool| pool.runtime(theirs))
+        .build()
+        .unwrap();
+    let key = Key {
+        fragile: true,
+        copied: false,
+    };
+    drop(runtime.block_on(pool.acquire(&key)).unwrap());
+    runtime.kill();
+    let removed = catch_unwind(AssertUnwindSafe(|| pool.remove(&key)));
+    assert_eq!(removed.ok(), Some(true));
+    assert_eq!(pool.total_status().size, 0);
 }

@@ -148,3 +148,65 @@ fn blocking_calls_come_home_to_an_executor_that_polls_in_its_wakers() {
         pool.close();
     });
 }
+
+/// As that, and its callers are at home wherever they are.
+struct AtHome;
+
+impl Spawner for AtHome {
+    fn spawn(&self, task: BoxFuture<()>) {
+        Inline.spawn(task);
+    }
+
+    fn is_current(&self) -> bool {
+        true
+    }
+}
+
+impl Timer for AtHome {
+    fn now(&self) -> Instant {
+        Inline.now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        Inline.sleep_until(at)
+    }
+}
+
+/// None is fit, and those that are closed are counted.
+struct Unfit(Arc<AtomicUsize>);
+
+impl watertight::Manager for Unfit {
+    type Connection = u8;
+    type Error = io::Error;
+
+    async fn connect(&self) -> io::Result<u8> {
+        Ok(7)
+    }
+
+    async fn check(&self, _: &mut u8, _: &Metrics) -> io::Result<()> {
+        Err(io::Error::other("unfit"))
+    }
+
+    async fn close(&self, _: u8) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn checks_that_fail_inside_of_each_other_are_each_followed_by_a_close() {
+    comes_to_its_end(|| {
+        let closes = Arc::<AtomicUsize>::default();
+        let pool = Pool::builder(Unfit(Arc::clone(&closes)))
+            .runtime(AtHome)
+            .max_size(2)
+            .check_policy(watertight::CheckPolicy::Always)
+            .build()
+            .unwrap();
+        drop([0, 1].map(|_| block_on(pool.acquire()).unwrap()));
+        assert_eq!(pool.status().idle, 2);
+        let conn = block_on(pool.acquire()).unwrap();
+        assert_eq!(closes.load(Ordering::SeqCst), 2);
+        drop(conn);
+        block_on(pool.close());
+    });
+}

@@ -35,7 +35,9 @@ laws! {
         key_whose_circuit_is_broken_is_remembered_for_a_while,
         lost_tasks_lose_no_place,
         key_whose_circuit_is_broken_is_not_remembered_without_a_keeper,
-        keys_outlive_their_runtime;
+        keys_outlive_their_runtime,
+        key_that_is_removed_with_a_lost_attempt_keeps_no_place,
+        key_whose_connects_fail_keeps_its_schedule_though_nobody_stays;
 }
 
 /// Law 192.
@@ -453,4 +455,39 @@ async fn keys_outlive_their_runtime(w: World) {
     };
     assert!(or(both, too_late).await);
     assert_eq!(w.ledger().peak(), 2);
+}
+
+/// Guarantee 11: nobody comes for the attempt that was lost, and nobody is to keep its place.
+async fn key_that_is_removed_with_a_lost_attempt_keeps_no_place(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    pool.connects(1).next([hang()]);
+    let mut waiting = Box::pin(pool.acquire(1));
+    assert!(poll_once(&mut waiting).await.is_none());
+    w.until(|| pool.connects(1).calls() == 1).await;
+    w.virtual_time().unwrap().kill();
+    assert!(pool.remove(&1));
+    assert!(matches!(waiting.await, Err(AcquireError::Closed)));
+    drop(pool.acquire(2).await.unwrap());
+}
+
+/// Laws 64 and 197: each caller goes away before the next comes.
+async fn key_whose_connects_fail_keeps_its_schedule_though_nobody_stays(w: World) {
+    let schedule = Backoff::new(w.ms(1000), w.ms(1000));
+    let pool = w.keyed_pool(|b| {
+        b.max_total(1)
+            .each(|pool| pool.connect_policy(ConnectPolicy::Retry(schedule)))
+    });
+    drop(pool.acquire(2).await.unwrap());
+    let connects = pool.connects(1);
+    connects.always(err());
+    for _ in 0..9 {
+        let late = pool.acquire_timeout(1, w.ms(100)).await;
+        assert!(late.unwrap_err().is_timed_out());
+        drop(pool.acquire(2).await.unwrap());
+    }
+    assert_eq!(connects.calls(), 1);
+    assert_eq!(pool.connects(2).calls(), 2, "it gave its place up once");
+    w.sleep(1099).await;
+    assert!(pool.keys().contains(&1));
+    w.until_time(1, || !pool.keys().contains(&1)).await;
 }
