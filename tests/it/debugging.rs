@@ -147,6 +147,7 @@ fn errors_say_all_that_they_know() {
     assert!(late.source().is_none(), "nothing failed");
 }
 
+/// Law 44.
 #[test]
 fn errors_say_which_they_are_and_none_other() {
     type Any = AcquireError<Infallible>;

@@ -9,11 +9,11 @@ mod waiting;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use watertight::{CheckPolicy, Condition, Loan, Observer, PausePolicy, Pool, event};
+use watertight::{CheckPolicy, Condition, Loan, Observer, PausePolicy, Pool, WeakPool, event};
 
-use crate::support::{LawPool, Mortal, World, laws, panics};
+use crate::support::{LawPool, Mortal, Scripted, World, laws, panics};
 
 /// All places can be had, so none was lost; and the pool still answers.
 async fn assert_whole(pool: &LawPool) {
@@ -118,13 +118,19 @@ async fn panicking_predicate_costs_one_connection(w: World) {
     assert_whole(&pool).await;
 }
 
-/// Panics at everything that it hears.
+/// Panics at everything that it hears, when it has asked the pool: no lock is held.
 #[derive(Clone, Default)]
-struct Panicking(Arc<Mutex<BTreeSet<&'static str>>>);
+struct Panicking(
+    Arc<Mutex<BTreeSet<&'static str>>>,
+    Arc<OnceLock<WeakPool<Scripted>>>,
+);
 
 impl Panicking {
     fn panic(&self, at: &'static str) {
-        self.0.lock().unwrap().insert(at);
+        if let Some(pool) = self.1.get().and_then(WeakPool::upgrade) {
+            let _ = (pool.status(), pool.statistics(), pool.loans());
+            self.0.lock().unwrap().insert(at);
+        }
         std::panic::resume_unwind(Box::new("the observer panics"));
     }
 }
@@ -166,7 +172,7 @@ panic_at! {
     closing(),
 }
 
-/// Guarantee 7.
+/// Guarantee 7, and S4.
 async fn panicking_observer_changes_nothing(w: World) {
     let observer = Panicking::default();
     w.connects().next([crate::support::err()]);
@@ -176,6 +182,7 @@ async fn panicking_observer_changes_nothing(w: World) {
             .pause_policy(PausePolicy::FailFast)
             .observer(observer.clone())
     });
+    observer.1.set(pool.downgrade()).unwrap();
     let mut conn = pool.acquire().await.unwrap();
     let late = pool.acquire_timeout(w.ms(50)).await.unwrap_err();
     assert!(late.is_timed_out());

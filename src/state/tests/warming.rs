@@ -268,3 +268,22 @@ fn one_who_fills_without_a_keeper_heeds_the_schedule() {
     assert_eq!(again, at(10), "the first delay");
     assert!(drive(10).0);
 }
+
+/// It is an attempt like any other.
+#[test]
+fn what_one_who_fills_attempts_puts_off_the_next() {
+    let mut pool = filling(2, 1, &[]);
+    let (_, begun) = wait(&mut pool, 0, 9000);
+    for id in begun.connect {
+        let from = Stage::Connecting(id);
+        let _ = fx(|fx| pool.connect_failed(from, ConnectError::TimedOut, false, at(0), fx));
+    }
+    let _ = fx(|fx| pool.keeper_gone(fx));
+    let warmth = pool.warmth(pool.retry.failures(), at(10));
+    assert!(
+        matches!(warmth, Warmth::Drive(_)),
+        "the first delay is over"
+    );
+    let (_, begun) = wait(&mut pool, 12, 9000);
+    assert!(begun.connect.is_empty());
+}

@@ -206,10 +206,11 @@ fn acquire_in_the_middle_of_a_queue_loses_nothing() {
                 },
                 |set, pool| {
                     set.others.set(2);
-                    let first = set.w.acquiring(pool);
+                    // Too patient to be told that they are late.
+                    let first = set.w.acquiring_within(pool, 6000);
                     set.clock.settle();
                     // It begins after the first poll of the one in the middle.
-                    drop(set.w.acquiring(pool));
+                    drop(set.w.acquiring_within(pool, 6000));
                     VERBS[1].1(pool).and(2, move || match first_goes {
                         true => drop(set.w.spawn(first.abort())),
                         false => drop(first),

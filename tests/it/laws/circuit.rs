@@ -187,7 +187,7 @@ async fn new_caller_does_not_cut_the_delay_short(w: World) {
     assert_eq!(pool.statistics().rejections.circuit_broken, told - 30);
 }
 
-/// Laws 73 and 126.
+/// Laws 73 and 140.
 async fn everybody_waits_in_a_pause(w: World) {
     w.connects().always(err());
     let pool = w.pool(|b| breaks_circuits(&w, b.max_size(1)));

@@ -1,16 +1,18 @@
 //! What an observer is told, and in which order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_lite::future::yield_now;
 use watertight::{Condition, ConnectPolicy, Observer, event};
 
-use crate::support::{World, err, hang, laws, ok, panics};
+use crate::support::{World, err, hang, join, laws, ok, panics};
 
 laws! {
     every_mode:
         events_of_a_connection_come_in_order,
+        each_of_many_connections_has_one_life,
         connection_that_dies_is_reported_and_so_is_the_next,
         observer_learns_who_waited_and_for_how_long,
         observer_learns_how_a_connect_failed,
@@ -103,6 +105,80 @@ async fn events_of_a_connection_come_in_order(w: World) {
     assert_eq!(scribe.whats(), whole);
 }
 
+/// What happened to each connection, in order.
+#[derive(Clone, Default)]
+struct Lives(Arc<Mutex<BTreeMap<u64, Vec<&'static str>>>>);
+
+impl Lives {
+    fn note(&self, connection: u64, what: &'static str) {
+        let mut lives = self.0.lock().unwrap();
+        lives.entry(connection).or_default().push(what);
+    }
+}
+
+impl Observer for Lives {
+    fn connected(&self, event: &event::Connected) {
+        self.note(event.connection(), "connected");
+    }
+
+    fn acquired(&self, event: &event::Acquired) {
+        self.note(event.connection(), "acquired");
+    }
+
+    fn returned(&self, event: &event::Returned) {
+        self.note(event.connection(), "returned");
+    }
+
+    fn closed(&self, event: &event::Closed) {
+        self.note(event.connection(), "closed");
+    }
+}
+
+/// Law 188, where many are in use at once and go from hand to hand.
+async fn each_of_many_connections_has_one_life(w: World) {
+    let lives = Lives::default();
+    let pool = w.pool(|b| b.max_size(3).observer(lives.clone()));
+    let workers = (0..8).map(|worker| {
+        let pool = pool.clone();
+        w.spawn(async move {
+            for round in 0..20 {
+                let conn = pool.acquire().await.unwrap();
+                yield_now().await;
+                match (worker + round) % 7 {
+                    0 => conn.discard(),
+                    _ => drop(conn),
+                }
+            }
+        })
+    });
+    join(workers.collect::<Vec<_>>()).await;
+    pool.close().await;
+    let closed = |lives: &Lives| {
+        let lives = lives.0.lock().unwrap();
+        lives
+            .values()
+            .flatten()
+            .filter(|&&what| what == "closed")
+            .count() as u64
+    };
+    w.until(|| closed(&lives) == pool.statistics().connects)
+        .await;
+    let lives = lives.0.lock().unwrap();
+    assert!(lives.len() > 20);
+    for (connection, life) in &*lives {
+        let (first, loans) = life.split_first().expect("something happened");
+        let (last, loans) = loans.split_last().expect("something else did");
+        assert_eq!(
+            (*first, *last),
+            ("connected", "closed"),
+            "{connection}: {life:?}"
+        );
+        for loan in loans.chunks(2) {
+            assert_eq!(loan, ["acquired", "returned"], "{connection}: {life:?}");
+        }
+    }
+}
+
 /// Law 191.
 async fn connection_that_dies_is_reported_and_so_is_the_next(w: World) {
     let scribe = Scribe::default();
@@ -113,10 +189,10 @@ async fn connection_that_dies_is_reported_and_so_is_the_next(w: World) {
     pool.release(broken).await;
     w.until(|| scribe.notes().len() == 4).await;
     assert_eq!(pool.acquire().await.unwrap().id(), 1);
+    w.until(|| pool.status().idle == 1).await;
     let told = scribe.whats();
     let life = ["connected", "acquired", "returned", "closed"];
-    assert_eq!(told[..4], life);
-    assert_eq!(told[4..6], life[..2]);
+    assert_eq!(told, [&life[..], &life[..3]].concat());
     let reason = watertight::CloseReason::Broken;
     assert_eq!(scribe.notes()[3], Heard::Closed(reason));
 }

@@ -237,6 +237,9 @@ async fn retain_closes_what_it_rejects(w: World) {
     w.until(|| pool.statistics().closes.total() == 2).await;
     assert_eq!(pool.status().idle, 2);
     assert_eq!(pool.statistics().closes.discarded, 2);
+    for id in 0..4 {
+        assert_eq!(w.ledger().place(id) == At::Gone, id % 2 == 1, "{id}");
+    }
 }
 
 /// Law 125.
@@ -251,4 +254,6 @@ async fn retain_never_sees_a_lent_one(w: World) {
     });
     assert_eq!(removed, 1);
     assert_eq!(w.ledger().place(lent), At::Holder);
+    drop(held);
+    assert_eq!(pool.acquire().await.unwrap().id(), lent);
 }

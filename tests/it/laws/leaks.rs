@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use watertight::{Loan, Observer, Pool, SyncPool};
 
-use crate::support::{Mortal, World, laws};
+use crate::support::{Mortal, Virtual, World, laws};
 
 laws! {
     every_mode:
@@ -108,6 +108,30 @@ async fn shutdown_and_shrink_are_no_leaks(w: World) {
     assert_eq!(reports.counts(), (0, 0));
     assert_eq!(pool.statistics().leaks, 0);
     assert!(pool.loans().is_empty());
+}
+
+/// Law 162: what was forgotten is counted, and its place with it.
+#[test]
+fn forgotten_guard_is_counted_as_a_leak() {
+    let runtime = Virtual::new();
+    let threshold = Duration::from_secs(1);
+    let reports = Reports::default();
+    let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(()) })
+        .max_size(2)
+        .leak_threshold(threshold)
+        .observer(reports.clone())
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    std::mem::forget(runtime.block_on(pool.acquire()).unwrap());
+    runtime.advance(threshold - Duration::from_millis(1));
+    assert_eq!(pool.statistics().leaks, 0);
+    runtime.advance(Duration::from_millis(1));
+    assert_eq!((pool.statistics().leaks, reports.counts()), (1, (1, 0)));
+    assert_eq!((pool.loans().len(), pool.status().in_use), (1, 1));
+    let left = runtime.block_on(pool.close_within(Duration::from_secs(1)));
+    assert_eq!(left, 1);
+    runtime.kill();
 }
 
 /// Law 163.

@@ -265,7 +265,7 @@ async fn stall_turns_waiters_away_after_two_to_three_intervals(w: World) {
     // One who comes when the pool is known to be slow is turned away sooner, but has his time.
     let waiter = arrivals.one(&w, &pool, 0);
     waiter.await;
-    assert!(arrivals.shed()[1].waited <= 3000);
+    assert!(arrivals.shed()[1].waited < 2990);
     drop(held);
     assert_eq!(pool.statistics().rejections.shed, 2);
 }
@@ -355,7 +355,7 @@ async fn pause_is_no_overload(w: World) {
     assert!(arrivals.shed().is_empty());
 }
 
-/// Law 149: what nobody waits for costs nothing.
+/// Guarantee 10: what nobody waits for costs nothing.
 async fn idle_pool_with_a_controlled_delay_sets_no_timer(w: World) {
     let pool = w.pool(|b| {
         b.max_size(1)

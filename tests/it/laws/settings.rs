@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight::{BuildError, CheckPolicy};
+use watertight::{BuildError, CheckPolicy, ConnectPolicy};
 
 use crate::support::{World, hang, laws};
 
@@ -106,17 +106,25 @@ async fn new_idle_timeout_holds_for_all_that_are_idle(w: World) {
 
 /// Laws 22 and 60, with other times.
 async fn new_limits_hold_for_what_begins_later(w: World) {
-    let pool = w.pool(|b| b.max_size(1).check_policy(CheckPolicy::Always));
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .check_policy(CheckPolicy::Always)
+            .connect_policy(ConnectPolicy::FailFast)
+            .connect_timeout(w.ms(400))
+    });
+    w.connects().next([hang(), hang()]);
+    let watch = w.stopwatch();
+    let waiter = w.waiter(&pool).await;
+    w.until(|| w.connects().calls() == 1).await;
     pool.set_connect_timeout(w.ms(50)).unwrap();
     pool.set_check_timeout(w.ms(70)).unwrap();
     pool.set_max_lifetime(w.ms(5000)).unwrap();
-    w.connects().next([hang()]);
+    assert!(waiter.await.is_err());
+    watch.assert_at(400);
     let watch = w.stopwatch();
-    let waiter = w.waiter(&pool).await;
-    w.until_time(50, || pool.statistics().failed_connects == 1)
-        .await;
+    assert!(pool.acquire().await.is_err());
     watch.assert_at(50);
-    drop(waiter.await.unwrap());
+    drop(pool.acquire().await.unwrap());
     w.checks().next([hang()]);
     let watch = w.stopwatch();
     drop(pool.acquire().await.unwrap());

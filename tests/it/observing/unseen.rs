@@ -99,7 +99,7 @@ impl Scene {
     }
 }
 
-/// Laws 157 and 188.
+/// Laws 183 and 188.
 #[test]
 fn caller_who_goes_away_served_is_heard_of_as_cancelled() {
     let scene = Scene::set(connects, |b| b);
@@ -107,7 +107,7 @@ fn caller_who_goes_away_served_is_heard_of_as_cancelled() {
     scene.ends(WaitEnding::Cancelled, |_| drop(held));
 }
 
-/// Laws 157 and 188.
+/// Laws 184 and 188.
 #[test]
 fn caller_who_goes_away_late_is_heard_of_as_timed_out() {
     let scene = Scene::set(connects, |b| b);

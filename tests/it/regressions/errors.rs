@@ -12,7 +12,7 @@ type Asked = Mutex<Option<Weak<OnceLock<Pool<Manager>>>>>;
 
 /// The pool that errors ask as they go.
 static POOL: Asked = Mutex::new(None);
-static GATE: OnceLock<Gate> = OnceLock::new();
+static GATE: Mutex<Option<Gate>> = Mutex::new(None);
 
 /// Asks the pool how it is as it goes.
 struct Nosy;
@@ -35,13 +35,16 @@ impl Drop for Nosy {
 fn error_that_asks_the_pool_as_it_goes_locks_nobody_out() {
     comes_to_its_end(|| {
         let connect: fn() -> BoxFuture<Result<(), Nosy>> = || {
+            let gate = GATE.lock().unwrap().clone();
             Box::pin(async {
-                GATE.get_or_init(Gate::new).passed().await;
+                gate.expect("there is one").passed().await;
                 Err(Nosy)
             })
         };
         for policy in [ConnectPolicy::default(), ConnectPolicy::FailFast] {
             let runtime = VirtualRuntime::new();
+            let gate = Gate::new();
+            *GATE.lock().unwrap() = Some(gate.clone());
             let pool = Arc::new(OnceLock::new());
             *POOL.lock().unwrap() = Some(Arc::downgrade(&pool));
             let built = Pool::builder(FromFn::new(connect))
@@ -52,8 +55,9 @@ fn error_that_asks_the_pool_as_it_goes_locks_nobody_out() {
             assert!(pool.set(built.unwrap()).is_ok());
             runtime.settle();
             let pool = pool.get().unwrap();
+            assert_eq!(pool.status().connecting, 2);
             pool.reset();
-            GATE.get_or_init(Gate::new).open();
+            gate.open();
             runtime.advance(std::time::Duration::from_secs(1));
             assert!(pool.statistics().failed_connects > 2);
             runtime.block_on(pool.close());

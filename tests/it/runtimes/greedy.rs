@@ -28,7 +28,7 @@ async fn beside_gorging<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn greedy_connects_and_checks_are_timed_out_all_the_same() {
+async fn greedy_connects_are_timed_out_all_the_same() {
     let pool = Pool::from_fn(gorge::<io::Result<u8>>)
         .connect_timeout(Duration::from_millis(50))
         .connect_policy(ConnectPolicy::FailFast)
@@ -52,4 +52,37 @@ async fn deadlines_hold_beside_greedy_work() {
     assert!(acquired.unwrap_err().is_timed_out());
     let _ = beside_gorging(pool.close_within(patience)).await;
     assert!(pool.is_closed());
+}
+
+/// Connects at once, and is greedy in its checks.
+struct Gorging;
+
+impl watertight::Manager for Gorging {
+    type Connection = u8;
+    type Error = io::Error;
+
+    async fn connect(&self) -> io::Result<u8> {
+        Ok(7)
+    }
+
+    async fn check(&self, _: &mut u8, _: &watertight::Metrics) -> io::Result<()> {
+        gorge().await
+    }
+}
+
+#[tokio::test]
+async fn greedy_checks_are_timed_out_all_the_same() {
+    let pool = Pool::builder(Gorging)
+        .check_policy(watertight::CheckPolicy::Always)
+        .check_timeout(Duration::from_millis(50))
+        .acquire_timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    drop(pool.acquire().await.unwrap());
+    drop(pool.acquire().await.unwrap());
+    let statistics = pool.statistics();
+    assert_eq!(
+        (statistics.closes.check_failed, statistics.connects),
+        (1, 2)
+    );
 }

@@ -107,6 +107,10 @@ fn what_comes_back_is_recycled_by_an_executor_that_polls_in_its_wakers() {
                 block_on(PooledConnection::release(two));
                 assert_eq!(pool.status().in_use, 0);
             }
+            let statistics = pool.statistics();
+            if room != Some(1) {
+                assert_eq!((statistics.connects, statistics.closes.total()), (2, 0));
+            }
             block_on(pool.close());
         });
     }

@@ -10,7 +10,7 @@ use watertight::{
 
 use crate::support::Virtual;
 
-/// Asks the pool whatever it can, and counts how often.
+/// Asks the pool whatever it can. (An observer that hears everything asks in `panics.rs`.)
 #[derive(Clone, Default)]
 struct Curious(Arc<OnceLock<WeakPool<Asking>>>);
 

@@ -18,6 +18,7 @@ laws! {
         hung_key_takes_no_more_than_its_own_limit,
         dead_key_holds_no_place_between_its_attempts,
         clearing_a_key_wakes_those_who_wait,
+        place_of_what_was_cleared_serves_whoever_waits,
         removed_key_is_closed_and_begins_anew,
         key_that_nobody_uses_is_forgotten,
         key_is_kept_as_long_as_somebody_waits,
@@ -490,4 +491,20 @@ async fn key_whose_connects_fail_keeps_its_schedule_though_nobody_stays(w: World
     w.sleep(1099).await;
     assert!(pool.keys().contains(&1));
     w.until_time(1, || !pool.keys().contains(&1)).await;
+}
+
+/// Law 195.
+async fn place_of_what_was_cleared_serves_whoever_waits(w: World) {
+    let gate = Gate::new();
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    drop(pool.acquire(1).await.unwrap());
+    w.closes().next([ok().at(&gate)]);
+    assert_eq!(pool.clear(&1), 1);
+    let waiter = pool.waiter(2).await;
+    assert_eq!(pool.connects(2).calls(), 0, "its place is not free yet");
+    let watch = w.stopwatch();
+    gate.open();
+    drop(waiter.await.unwrap());
+    watch.assert_at(0);
+    assert_eq!(pool.statistics(&2).unwrap().connects, 1);
 }
