@@ -271,14 +271,16 @@ impl Entry {
             .as_ref()
             .is_none_or(|(made_for, _)| *made_for != at)
         {
-            self.timer = shared.timer(at).map(|timer| (at, timer));
+            let new = shared.timer(at).map(|timer| (at, timer));
+            let old = std::mem::replace(&mut self.timer, new);
+            contain(|| drop(old));
         }
         let over = match &mut self.timer {
             Some((_, timer)) => timer.as_mut().poll(cx).is_ready(),
             None => false,
         };
         if over {
-            self.timer = None;
+            contain(|| drop(self.timer.take()));
         }
         over
     }

@@ -46,9 +46,11 @@ pub enum ConnectPolicy {
     /// as soon as the schedule's first delay has passed since the last, however long the delays have
     /// become while nobody came. An error that the manager calls
     /// [permanent](crate::Manager::is_permanent) answers them at once, unless a live connection
-    /// could still come back to serve them. The default.
+    /// could still come back to serve them. A key of a [`KeyedPool`](crate::KeyedPool) that nobody uses is
+    /// remembered until it may forget this, for twice the delay at most. The default.
     Retry(Backoff),
-    /// The first in the queue gets the error at once, one for every failed attempt.
+    /// The first in the queue gets the error at once, one for every failed attempt, unless that began before he
+    /// came, and as many others are on time as wait.
     FailFast,
     /// As `Retry` while there is hope, except that a new caller never brings the next attempt
     /// forward. But once an attempt has failed and no connection is left, and no other attempt is
@@ -65,7 +67,7 @@ pub enum ConnectPolicy {
     /// During a [pause](crate::Pool::pause) everybody waits. A caller without patience
     /// ([`acquire_timeout`](crate::Pool::acquire_timeout) of zero) is told that he is late, with the
     /// error as the cause. In a [`KeyedPool`](crate::KeyedPool) each key has a circuit of its own,
-    /// and a key whose server is down is remembered for twice the delay.
+    /// which is remembered for twice the delay when nobody uses the key.
     ///
     /// Set it where callers have something else to turn to, or should not pile up during an outage.
     /// With `min_idle` the pool finds out by itself that the server is back; without, it is the

@@ -112,7 +112,7 @@ pub(crate) async fn reach(runtime: &dyn Runtime, at: Option<Instant>) {
         let sleep = timer.get_or_insert_with(|| runtime.sleep_until(at));
         ready!(sleep.as_mut().poll(cx));
         // It may be too early. Come back, rather than insist: who knows what clock that is.
-        timer = None;
+        contain(|| drop(timer.take()));
         cx.waker().wake_by_ref();
         Poll::Pending
     })

@@ -179,11 +179,14 @@ impl<O> Waiters<O> {
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
-    /// True if this one should run an attempt: it is in time, and runs none yet, or all do who are.
+    /// True if this one should run an attempt: it is in time, and runs none yet, or all others do who are, or
+    /// have been woken already and may be polled no more.
     pub(crate) fn may_drive(&self, key: usize, now: Moment) -> bool {
         let waiter = &self.entries[key];
         let mut in_time = self.iter().filter(|(_, waiter)| waiter.deadline > now);
-        waiter.deadline > now && (!waiter.driving || in_time.all(|(_, waiter)| waiter.driving))
+        waiter.deadline > now
+            && (!waiter.driving
+                || in_time.all(|(_, waiter)| waiter.driving || waiter.waker.is_none()))
     }
 
     fn unlink(&mut self, key: usize) {
@@ -322,6 +325,12 @@ mod tests {
         assert_eq!(waiters.drivers(1, Moment::START), [keys[1]]);
         waiters.get_mut(keys[1]).driving = true;
         assert_eq!(waiters.drivers(3, Moment::START), [keys[2], keys[1]]);
+        assert!(
+            !waiters.may_drive(keys[1], Moment::START),
+            "the third is asleep"
+        );
+        waiters.get_mut(keys[2]).waker = None;
+        assert!(waiters.may_drive(keys[1], Moment::START));
     }
 
     #[test]

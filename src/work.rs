@@ -235,7 +235,7 @@ pub(crate) async fn bounded<T>(
         }
         if rings {
             // Too early. Come back, rather than insist: who knows what clock that is.
-            timer.0 = None;
+            contain(|| drop(timer.0.take()));
             cx.waker().wake_by_ref();
         }
         Poll::Pending

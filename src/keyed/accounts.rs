@@ -86,12 +86,13 @@ impl Accounts {
         self.wanted - account.wanted
     }
 
-    /// True if somebody who holds nothing has been hungry since before `since`, and what is coming
+    /// The last who holds nothing and has been hungry since before `since`, if what is coming
     /// already does not come to all who have: whoever is granted a place goes to the end of the queue,
     /// so the last of them gets one when each before him has, whatever else these want.
-    pub(super) fn outrank(&self, since: Instant) -> bool {
-        let last = self.starving.range(..(since, 0)).next_back();
-        last.is_some_and(|last| self.queue.range(..=last).nth(self.coming()).is_some())
+    pub(super) fn outranks(&self, since: Instant) -> Option<TenantId> {
+        let last = self.starving.range(..(since, 0)).next_back()?;
+        self.queue.range(..=last).nth(self.coming())?;
+        self.queue.get(last).copied()
     }
 
     /// Writes down how a tenant stands, which may hold `most` places, and for which somebody has

@@ -87,10 +87,11 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
     }
 
     /// Looks again at whoever is first in the queue of the hungry, until one is found who is: what he
-    /// wanted may be over, and not written down yet.
+    /// wanted may be over, and not written down yet. (Those after him are taken at their word, for to look
+    /// at all of them every time would take too long.)
     fn refresh_first(&mut self, at: Instant) {
         while let Some(first) = self.accounts.first() {
-            self.change(first, at, |_, _| ());
+            self.change(first, at, |state, _| state.give_up_spare());
             if self.accounts.first() == Some(first) {
                 return;
             }
@@ -136,18 +137,21 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
 
     /// Brings the hungry and the places together, now that one tenant has been looked at.
     pub(super) fn distribute(&mut self, looked_at: TenantId, at: Instant, todo: &mut Todo<K, M>) {
-        while let Some(id) = self.accounts.next_to_serve() {
-            self.grant(id, at, todo);
-        }
-        let mut found = true;
-        while found && self.is_short(at) {
-            let idle = self.idle_longest(looked_at, at);
-            found = idle.is_some();
-            if let Some(id) = idle {
-                // If it has just been lent, another may be idle, here or elsewhere.
-                self.close_idle(id, at, todo);
+        let found = loop {
+            let is_short = self.is_short(at);
+            if let Some(id) = self.accounts.next_to_serve() {
+                self.grant(id, at, todo);
+                continue;
             }
-        }
+            if !is_short {
+                break true;
+            }
+            let Some(id) = self.idle_longest(looked_at, at) else {
+                break false;
+            };
+            // If it has just been lent, another may be idle, here or elsewhere.
+            self.close_idle(id, at, todo);
+        };
         self.searched = !found;
         if self.accounts.are_short() {
             self.claim_closing(looked_at, at);
@@ -205,21 +209,29 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
     /// Claims the place of a connection that is being closed, for somebody who has waited longer than
     /// those who wait there.
     fn claim_closing(&mut self, id: TenantId, at: Instant) {
-        let outranked = self
-            .tenants
-            .get(&id)
-            .is_some_and(|tenant| self.is_outranked(tenant, tenant.standing(at)));
-        if outranked {
+        let standing = self.tenants.get(&id).map(|tenant| tenant.standing(at));
+        if standing.is_some_and(|standing| self.is_outranked(id, standing, at)) {
             self.change(id, at, |state, _| state.give_up_closing());
         }
     }
 
     /// True if somebody who holds nothing has been hungry for longer than anybody has waited for
     /// this tenant. If nobody waits, whatever is idle would be closed for the hungry, too.
-    pub(super) fn is_outranked(&self, tenant: &Tenant<K, M>, standing: Standing) -> bool {
-        let waiting_since = standing.waiting_since;
-        let since = waiting_since.map(|since| tenant.instant(since));
-        since.is_none_or(|since| self.accounts.outrank(since))
+    pub(super) fn is_outranked(&mut self, id: TenantId, standing: Standing, at: Instant) -> bool {
+        let Some(tenant) = self.tenants.get(&id) else {
+            return false;
+        };
+        let Some(since) = standing.waiting_since.map(|since| tenant.instant(since)) else {
+            return true;
+        };
+        while let Some(other) = self.accounts.outranks(since) {
+            // What he wanted may be over, as well.
+            self.change(other, at, |_, _| ());
+            if self.accounts.outranks(since) == Some(other) {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -328,11 +328,11 @@ impl<K: Eq + Hash + Send + Sync + 'static, M: Manager> Core<K, M> {
         // What it wanted may be over, and not written down yet.
         let standing = books.change(id, at, |_, _| ());
         let is_short = books.is_short(at);
-        let (Some(standing), Some(tenant)) = (standing, books.tenants.get(&id)) else {
+        let Some(standing) = standing else {
             return;
         };
         let is_none_idle = standing.idle_since.is_none();
-        if is_short && is_none_idle && books.is_outranked(tenant, standing) {
+        if is_short && is_none_idle && books.is_outranked(id, standing, at) {
             books.change(id, at, |state, _| state.give_up_next());
         }
         self.note_pending(&books);

@@ -49,10 +49,12 @@ pub use self::sync::SyncKeyedPool;
 ///   that comes free anywhere, once it has been waiting for longer than those who wait there. So no
 ///   key starves.
 /// - A key whose server is down takes part in the competition only when its schedule says that an
-///   attempt is due, and holds no place in between. See
+///   attempt is due, and holds no place in between. (With [`FailFast`](crate::ConnectPolicy::FailFast) those
+///   who wait heed no schedule.) See
 ///   [`max_per_key`](KeyedBuilder::max_per_key) for one that hangs.
 /// - A key that nobody uses and that has no connection any more, because its idle ones timed out,
-///   say, costs no memory.
+///   say, costs no memory. If its last attempt to connect failed, that is so when twice the delay of its
+///   schedule has passed, which the next caller would have heeded.
 ///
 /// What it does not have: anything that changes settings or holds all up while it runs (`resize`, the
 /// `set_..`, `pause`), `min_idle` with its `fill`, and `reset`. A key's connections are renewed by

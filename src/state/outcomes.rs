@@ -75,7 +75,13 @@ impl<C, E> State<C, E> {
         fx: &mut Effects<C, E>,
     ) {
         let epoch = self.renewals.epoch_of(from);
-        let begun = self.speaks_for_those_before(from, now);
+        // While it counts as what they counted on.
+        self.tell_late_ones(now, fx);
+        let news_since = self.speaks_for_those_before(from, now);
+        let begun = match from {
+            Stage::Connecting(id) => self.attempts.begun_at(id),
+            _ => None,
+        };
         self.leave(from, None);
         self.freed(epoch);
         self.statistics.failed_connects += 1;
@@ -93,7 +99,6 @@ impl<C, E> State<C, E> {
                 .failed(id, next, error.clone(), now, &mut self.rng);
             self.note_due(self.forgettable_at(now), fx);
         }
-        self.tell_late_ones(now, fx);
         let hopeless = permanent && self.live() == 0;
         let down = self.gives_up_on_server(now) && self.live() == 0;
         if self.paused {
@@ -101,7 +106,9 @@ impl<C, E> State<C, E> {
         } else if hopeless || down {
             while self.fail_first_waiter(&error, fx) {}
         } else if self.config.connect_policy == ConnectPolicy::FailFast {
-            if self.unserved(now) > 0 {
+            // If it was made for somebody before him, he may have another on its way.
+            let first = self.waiters.first().map(|first| first.since);
+            if begun >= first || self.unserved(now) > 0 {
                 self.fail_first_waiter(&error, fx);
             }
         } else if self.retry.is_down() && self.live() == 0 {
@@ -109,7 +116,7 @@ impl<C, E> State<C, E> {
             while self
                 .waiters
                 .first()
-                .is_some_and(|first| Some(first.since) <= begun)
+                .is_some_and(|first| Some(first.since) <= news_since)
             {
                 self.fail_first_waiter(&error, fx);
             }

@@ -150,6 +150,8 @@ impl<C, E> State<C, E> {
     /// Takes one more place, and puts it to use.
     pub(crate) fn receive(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.config.max_size += 1;
+        // Nothing is to be made for them.
+        self.tell_late_ones(now, fx);
         self.pump(now, fx);
     }
 

@@ -225,8 +225,9 @@ impl<C, E> State<C, E> {
     /// Sees to the idle ones now.
     pub(crate) fn hurry(&mut self, now: Moment, fx: &mut Effects<C, E>) {
         self.retry.bring_forward();
-        self.revive(fx);
+        // A keeper that is asked for may never run: it refills what is to be refilled when it does.
         self.pump(now, fx);
+        self.revive(fx);
     }
 
     /// How warm the pool is, to a call of `fill` that began when so many attempts had failed.

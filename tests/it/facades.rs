@@ -4,8 +4,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_lite::future::block_on;
 use watertight::{
     AcquireError, BoxFuture, Builder, KeyedPool, Manager, Phase, Pool, PooledConnection, Spawner,
     SyncPool, Timer,
@@ -146,6 +148,35 @@ impl Timer for Timeless {
     fn sleep_until(&self, _: Instant) -> BoxFuture<()> {
         Box::pin(std::future::pending())
     }
+}
+
+/// Law 47: nobody would see to a hand-off that got lost.
+#[test]
+fn two_threads_play_ping_pong_without_a_timer() {
+    const CYCLES: usize = 5_000;
+    crate::support::comes_to_its_end(|| {
+        let pool = Pool::builder(Numbers::default())
+            .max_size(1)
+            .acquire_timeout(None)
+            .runtime(Timeless)
+            .build()
+            .unwrap();
+        let players = [(); 2].map(|()| {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                for _ in 0..CYCLES {
+                    let _conn = block_on(pool.acquire()).unwrap();
+                    thread::yield_now();
+                }
+            })
+        });
+        for player in players {
+            player.join().unwrap();
+        }
+        assert_eq!(pool.statistics().acquires, 2 * CYCLES as u64);
+        assert!(pool.statistics().waits > 0, "they met");
+        block_on(pool.close());
+    });
 }
 
 #[test]

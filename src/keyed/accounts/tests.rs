@@ -116,10 +116,10 @@ fn nothing_is_given_up_for_those_for_whom_a_place_is_free_already() {
     let mut ledger = Ledger::new(3, 2);
     ledger.note(0, standing(3, 2, 0), 0);
     ledger.note(1, standing(0, 0, 1), 1);
-    assert!(!ledger.accounts.are_short() && !ledger.accounts.outrank(ledger.at(2)));
+    assert!(!ledger.accounts.are_short() && !ledger.accounts.outranks(ledger.at(2)).is_some());
     ledger.note(0, standing(2, 2, 0), 2);
     assert_eq!(ledger.numbers(), [1, 0, 1, 1]);
-    assert!(!ledger.accounts.are_short() && !ledger.accounts.outrank(ledger.at(2)));
+    assert!(!ledger.accounts.are_short() && !ledger.accounts.outranks(ledger.at(2)).is_some());
     ledger.note(1, standing(0, 0, 2), 1);
     assert!(ledger.accounts.are_short());
 }
@@ -176,7 +176,7 @@ fn only_those_that_hold_nothing_outrank_and_only_if_they_came_before() {
     let mut ledger = Ledger::new(9, 3);
     ledger.note(2, standing(9, 9, 0), 0);
     ledger.note(0, standing(0, 0, 1), 5);
-    let outranks = |ledger: &Ledger, ms| ledger.accounts.outrank(ledger.at(ms));
+    let outranks = |ledger: &Ledger, ms| ledger.accounts.outranks(ledger.at(ms)).is_some();
     assert!(outranks(&ledger, 6));
     assert!(!outranks(&ledger, 5) && !outranks(&ledger, 4));
     ledger.note(2, standing(8, 8, 0), 5);
@@ -201,11 +201,11 @@ fn nobody_is_outranked_for_more_places_than_are_missing() {
     // after the last that has none, and by those who came later, does not count.
     ledger.note(4, standing(0, 0, 4), 9);
     for places in [4, 3] {
-        assert!(ledger.accounts.outrank(ledger.at(9)));
+        assert!(ledger.accounts.outranks(ledger.at(9)).is_some());
         ledger.note(0, standing(5, places, 1), 9);
     }
-    assert!(!ledger.accounts.outrank(ledger.at(9)));
-    assert!(ledger.accounts.outrank(ledger.at(10)));
+    assert!(!ledger.accounts.outranks(ledger.at(9)).is_some());
+    assert!(ledger.accounts.outranks(ledger.at(10)).is_some());
 }
 
 #[test]

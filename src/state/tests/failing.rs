@@ -195,6 +195,10 @@ fn waits(pool: &mut Pool, key: usize) -> bool {
     matches!(pool.poll_waiter(key, None), Turn::Wait(_))
 }
 
+fn is_refused(pool: &mut Pool, key: usize) -> bool {
+    matches!(pool.poll_waiter(key, None), Turn::Over(Outcome::Failed(_)))
+}
+
 #[test]
 fn whoever_could_count_on_no_attempt_casts_no_doubt_on_one() {
     let mut pool = circuit(|config| config.max_size = 10);
@@ -228,21 +232,49 @@ fn whoever_gives_up_on_an_attempt_breaks_no_circuit() {
     assert_eq!(asleep(&mut pool, 264), at(265));
     assert!(waits(&mut pool, other));
     let _ = fx(|fx| pool.advance(at(265), fx));
-    let turn = pool.poll_waiter(other, None);
-    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+    assert!(is_refused(&mut pool, other));
 }
 
 #[test]
 fn fail_fast_leaves_those_alone_who_have_another_attempt_on_its_way() {
-    let mut pool = pool(|config| config.connect_policy = ConnectPolicy::FailFast);
-    let (key, hung) = wait(&mut pool, 0, 9000);
+    let mut pool = pool(|config| {
+        config.max_size = 3;
+        config.connect_policy = ConnectPolicy::FailFast;
+    });
+    let (first, hung) = wait(&mut pool, 0, 9000);
     let (_, another) = fx(|fx| pool.advance(at(1001), fx));
     assert_eq!(another.connect.len(), 1);
-    let _ = refuse(&mut pool, &hung, 1002);
+    let (adopted, _) = fx(|fx| pool.adopt(9, at(1001), fx));
+    assert!(adopted.is_ok());
+    let _ = served(&mut pool, first);
+    let (key, begun) = wait(&mut pool, 1002, 9000);
+    assert!(begun.connect.is_empty(), "one is on its way");
+    let _ = refuse(&mut pool, &hung, 1003);
     assert!(waits(&mut pool, key));
-    let _ = refuse(&mut pool, &another, 1003);
-    let turn = pool.poll_waiter(key, None);
-    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+    let _ = refuse(&mut pool, &another, 1004);
+    assert!(is_refused(&mut pool, key));
+}
+
+/// However soon another begins beside it.
+#[test]
+fn fail_fast_tells_whoever_had_an_attempt_of_his_own_when_that_fails() {
+    let mut pool = pool(|config| config.connect_policy = ConnectPolicy::FailFast);
+    let (key, slow) = wait(&mut pool, 0, 9000);
+    let (_, another) = fx(|fx| pool.advance(at(1001), fx));
+    assert_eq!(another.connect.len(), 1);
+    let _ = refuse(&mut pool, &slow, 1002);
+    assert!(is_refused(&mut pool, key));
+}
+
+/// He counted on that which failed, and on no other.
+#[test]
+fn whoever_is_late_casts_no_doubt_on_the_attempt_of_another() {
+    let mut pool = pool(|config| config.connect_policy = ConnectPolicy::FailFast);
+    let (_, begun) = wait(&mut pool, 0, 500);
+    let (other, _) = wait(&mut pool, 100, 9000);
+    let _ = refuse(&mut pool, &begun, 600);
+    assert!(waits(&mut pool, other));
+    assert_eq!(pool.attempts.promising(at(600)), 1);
 }
 
 /// They may be polled no more, and what is theirs is not made known to those after them.
@@ -261,8 +293,7 @@ fn error_of_an_attempt_is_for_those_who_are_in_time() {
         matches!(turn, Turn::Over(Outcome::Late { phase: told, .. }) if told == phase),
         "{turn:?}"
     );
-    let turn = pool.poll_waiter(other, None);
-    assert!(matches!(turn, Turn::Over(Outcome::Failed(_))), "{turn:?}");
+    assert!(is_refused(&mut pool, other));
 }
 
 /// Law 10.

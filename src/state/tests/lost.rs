@@ -290,3 +290,19 @@ fn lost_connect_is_run_by_nobody_once_the_pool_is_closed() {
     assert!(pool.drive(key, at(2)).is_none());
     assert_eq!(pool.size(), 0);
 }
+
+/// It is an attempt like any other.
+#[test]
+fn lost_attempt_that_a_waiter_runs_puts_off_the_next() {
+    let mut pool = pool(|config| config.max_size = 3);
+    let (key, begun) = wait(&mut pool, 0, 60_000);
+    let _ = refuse(&mut pool, &begun, 0);
+    let (_, again) = fx(|fx| pool.advance(at(10), fx));
+    let _ = lose(&mut pool, attempt(&again), 11);
+    let _ = fx(|fx| pool.advance(at(11), fx));
+    drive(&mut pool, key, 500);
+    let (_, next) = wait(&mut pool, 501, 60_000);
+    assert!(next.connect.is_empty());
+    let (_, due) = fx(|fx| pool.advance(at(510), fx));
+    assert_eq!(due.connect.len(), 1);
+}

@@ -211,6 +211,7 @@ async fn newcomer_is_served_among_hot_loops(w: World) {
             })
         })
         .collect();
+    let mut most = 0;
     for _ in 0..100 {
         yield_now().await;
         let mut newcomer = Box::pin(pool.acquire());
@@ -224,7 +225,9 @@ async fn newcomer_is_served_among_hot_loops(w: World) {
         let hand_offs = pool.statistics().acquires - lent;
         // One may have been handed over before and not been seen yet.
         assert!(hand_offs <= before_it + 2, "{hand_offs} after {before_it}");
+        most = most.max(before_it);
     }
+    assert!(most > 25, "there were never more than {most} before it");
     over.store(true, Ordering::Relaxed);
     join(loops).await;
 }

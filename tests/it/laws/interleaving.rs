@@ -386,7 +386,7 @@ fn nobody_is_served_by_an_old_reading_of_the_clock() {
         let (stalled, asking, time) = (clock.clone(), pool.clone(), w.ms(100));
         *trick.lock().unwrap() = Some(Box::new(move || {
             stalled.stall(time);
-            assert!(asking.try_acquire().is_none());
+            watertight::Pool::resize(&asking, 1);
         }));
         drop(held);
         assert!(trick.lock().unwrap().is_none(), "it has happened");
@@ -394,5 +394,31 @@ fn nobody_is_served_by_an_old_reading_of_the_clock() {
         drop(answer.expect("it is his turn").unwrap());
         let answer = clock.block_on(poll_once(&mut late));
         assert!(answer.expect("it is over").unwrap_err().is_timed_out());
+    });
+}
+
+/// Law 77: whoever asks has read the clock, and is slow; another has seen since that what is idle is too old.
+#[test]
+fn nothing_is_lent_by_an_old_reading_of_the_clock() {
+    World::by_hand(|w, clock| {
+        let runtime = Slow(Meddling {
+            clock: clock.clone(),
+            trick: Arc::default(),
+        });
+        let trick = Arc::clone(&runtime.0.trick);
+        let lifetime = w.ms(100);
+        let pool = w.pool(|b| {
+            let b = b.max_size(1).max_lifetime(lifetime).lifetime_jitter(0.0);
+            b.runtime(runtime)
+        });
+        drop(clock.block_on(pool.acquire()).unwrap());
+        let (stalled, asking) = (clock.clone(), pool.clone());
+        *trick.lock().unwrap() = Some(Box::new(move || {
+            stalled.stall(lifetime);
+            watertight::Pool::resize(&asking, 1);
+        }));
+        let conn = clock.block_on(pool.acquire()).unwrap();
+        assert!(trick.lock().unwrap().is_none(), "it has happened");
+        assert_eq!(conn.id(), 1);
     });
 }

@@ -141,7 +141,8 @@ fn fill_does_not_count_for_ever_on_the_attempt_of_another() {
 fn fill_is_told_when_somebody_doubts_the_attempt_that_it_counts_on() {
     lifeless(|w, runtime| {
         // What is usual is known, and nobody loses patience before four times that.
-        w.connects().next([ok().after(w.ms(900)), hang(), ok()]);
+        w.connects()
+            .next([ok().after(w.ms(900)), hang(), hang(), ok()]);
         let pool = w.pool(|b| b.max_size(3));
         let held = runtime.block_on(pool.acquire()).unwrap();
         pool.set_min_idle(1).unwrap();

@@ -341,6 +341,7 @@ fn checks_that_acquire_from_their_pool_are_not_begun_inside_of_each_other() {
     // The last of them finds nothing to check, and waits for the first to come back.
     let late = block_on(pool.acquire_timeout(Duration::from_millis(500)));
     drop(late);
+    assert!(checker.checks() > 1, "one in another");
     let deepest = checker.0.deepest.load(Ordering::SeqCst);
     assert!(
         deepest <= 2,

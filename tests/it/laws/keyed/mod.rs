@@ -38,7 +38,8 @@ laws! {
         key_whose_circuit_is_broken_is_not_remembered_without_a_keeper,
         keys_outlive_their_runtime,
         key_that_is_removed_with_a_lost_attempt_keeps_no_place,
-        key_whose_connects_fail_keeps_its_schedule_though_nobody_stays;
+        key_whose_connects_fail_keeps_its_schedule_though_nobody_stays,
+        nothing_is_made_for_a_caller_of_a_key_who_is_late;
 }
 
 /// Law 192.
@@ -507,4 +508,18 @@ async fn place_of_what_was_cleared_serves_whoever_waits(w: World) {
     drop(waiter.await.unwrap());
     watch.assert_at(0);
     assert_eq!(pool.statistics(&2).unwrap().connects, 1);
+}
+
+/// Law 10: he is polled no more, and his key has a place granted when he is late.
+async fn nothing_is_made_for_a_caller_of_a_key_who_is_late(w: World) {
+    let pool = w.keyed_pool(|b| b.max_total(1));
+    let held = pool.acquire(1).await.unwrap();
+    let mut late = Box::pin(pool.acquire_timeout(2, w.ms(1000)));
+    assert!(poll_once(&mut late).await.is_none());
+    w.sleep(5000).await;
+    drop(held);
+    w.settle().await;
+    assert_eq!(pool.connects(2).calls(), 0);
+    assert!(late.await.unwrap_err().is_timed_out());
+    drop(pool.acquire(1).await.unwrap());
 }
