@@ -4,11 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_lite::future::{poll_once, yield_now};
 use watertight::event::{WaitEnded, WaitEnding};
-use watertight::{BoxFuture, Observer, Spawner, Timer};
+use watertight::{BoxFuture, Observer, Pool, Spawner, Timer};
 
 use crate::support::{Acquired, LawPool, Lent, Virtual, World, join, laws};
 
@@ -371,30 +371,37 @@ impl Timer for Slow {
 /// who waits is late.
 #[test]
 fn nobody_is_served_by_an_old_reading_of_the_clock() {
-    World::by_hand(|w, clock| {
-        let runtime = Slow(Meddling {
-            clock: clock.clone(),
-            trick: Arc::default(),
-        });
-        let trick = Arc::clone(&runtime.0.trick);
-        let pool = w.pool(|b| b.max_size(1).runtime(runtime));
-        let held = clock.block_on(pool.acquire()).unwrap();
-        let mut late = Box::pin(pool.acquire_timeout(w.ms(100)));
-        assert!(clock.block_on(poll_once(&mut late)).is_none());
-        let mut next = Box::pin(pool.acquire_timeout(w.ms(1000)));
-        assert!(clock.block_on(poll_once(&mut next)).is_none());
-        let (stalled, asking, time) = (clock.clone(), pool.clone(), w.ms(100));
-        *trick.lock().unwrap() = Some(Box::new(move || {
-            stalled.stall(time);
-            watertight::Pool::resize(&asking, 1);
-        }));
-        drop(held);
-        assert!(trick.lock().unwrap().is_none(), "it has happened");
-        let answer = clock.block_on(poll_once(&mut next));
-        drop(answer.expect("it is his turn").unwrap());
-        let answer = clock.block_on(poll_once(&mut late));
-        assert!(answer.expect("it is over").unwrap_err().is_timed_out());
+    let (clock, ms) = (Virtual::new(), Duration::from_millis);
+    let runtime = Slow(Meddling {
+        clock: clock.clone(),
+        trick: Arc::default(),
     });
+    let trick = Arc::clone(&runtime.0.trick);
+    // Nobody observes it, so a return reads the clock once.
+    let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(()) })
+        .max_size(1)
+        .runtime(runtime)
+        .build()
+        .unwrap();
+    let held = clock.block_on(pool.acquire()).unwrap();
+    let mut late = Box::pin(pool.acquire_timeout(ms(100)));
+    assert!(clock.block_on(poll_once(&mut late)).is_none());
+    let mut next = Box::pin(pool.acquire_timeout(ms(1000)));
+    assert!(clock.block_on(poll_once(&mut next)).is_none());
+    let (stalled, asking) = (clock.clone(), pool.clone());
+    *trick.lock().unwrap() = Some(Box::new(move || {
+        stalled.stall(ms(100));
+        asking.resize(1);
+    }));
+    drop(held);
+    assert!(trick.lock().unwrap().is_none(), "it has happened");
+    let answer = clock.block_on(poll_once(&mut next));
+    drop(answer.expect("it is his turn").unwrap());
+    let answer = clock.block_on(poll_once(&mut late));
+    assert!(answer.expect("it is over").unwrap_err().is_timed_out());
+    drop((late, next));
+    clock.block_on(pool.close());
+    clock.kill();
 }
 
 /// Law 77: whoever asks has read the clock, and is slow; another has seen since that what is idle is too old.
