@@ -334,3 +334,45 @@ fn what_a_blocking_manager_says_is_passed_on() {
     assert!(!pool.manager().is_permanent(&"unclean"));
     runtime.block_on(pool.close());
 }
+
+#[test]
+fn what_is_wrong_with_settings_is_said() {
+    use watertight::BuildError;
+    let zero = BuildError::Zero {
+        option: "max_total",
+    };
+    let said = [
+        (BuildError::ZeroMaxSize, "max_size"),
+        (zero, "max_total must not be zero"),
+        (BuildError::LifetimeJitter, "lifetime_jitter"),
+        (BuildError::Backoff, "back-off"),
+        (BuildError::MinIdleOfKeys, "min_idle"),
+        (BuildError::NoRuntime, "runtime"),
+        (BuildError::NoTimer, "timer"),
+    ];
+    for (error, word) in said {
+        let text = error.to_string();
+        assert!(text.contains(word), "{error:?}: {text}");
+    }
+}
+
+/// Nobody holds any, so nothing is said of that.
+#[test]
+fn time_out_blames_no_holder_where_there_is_none() {
+    let runtime = Mortal::new();
+    let connect = || std::future::pending::<Result<(), Infallible>>();
+    let pool = Pool::from_fn(connect)
+        .max_size(1)
+        .runtime(runtime.clone())
+        .build()
+        .unwrap();
+    let late = |pool: &Pool<_>| {
+        let ms = Duration::from_millis;
+        let late = runtime.block_on(pool.acquire_timeout(ms(5)));
+        late.err().unwrap().to_string()
+    };
+    pool.resize(0);
+    let text = late(&pool);
+    assert!(text.contains("waiting for a connection"), "{text}");
+    assert!(!text.contains("held too long"), "{text}");
+}

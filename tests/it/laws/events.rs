@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_lite::future::yield_now;
 use watertight::{Condition, ConnectPolicy, Observer, event};
 
-use crate::support::{World, err, hang, join, laws, ok, panics};
+use crate::support::{Refused, World, err, hang, join, laws, ok, panics};
 
 laws! {
     every_mode:
@@ -16,6 +16,7 @@ laws! {
         connection_that_dies_is_reported_and_so_is_the_next,
         observer_learns_who_waited_and_for_how_long,
         observer_learns_how_a_connect_failed,
+        observer_learns_what_a_connect_died_of,
         observer_learns_what_a_late_caller_waited_for,
         observer_of_many_keys_can_tell_their_connections_apart;
 }
@@ -246,6 +247,31 @@ async fn observer_learns_how_a_connect_failed(w: World) {
     }
     let kinds = ["failed", "timed out", "panicked"];
     assert_eq!(scribe.notes(), kinds.map(Heard::ConnectFailed));
+}
+
+/// Law 60: how long it took, and the error itself.
+async fn observer_learns_what_a_connect_died_of(w: World) {
+    #[derive(Clone, Default)]
+    struct Deaths(Arc<Mutex<Vec<(Duration, bool, bool)>>>);
+    impl Observer for Deaths {
+        fn connect_failed(&self, event: &event::ConnectFailed<'_>) {
+            let error = event.error::<Refused>();
+            let its_own = error.and_then(|error| error.manager_error()).is_some();
+            let of_another = event.error::<std::fmt::Error>().is_some();
+            assert!(format!("{event:?}").contains("failed"));
+            let mut deaths = self.0.lock().unwrap();
+            deaths.push((event.took(), its_own, of_another));
+        }
+    }
+    let deaths = Deaths::default();
+    w.connects().next([err().after(w.ms(100))]);
+    let pool = w.pool(|b| b.max_size(1).observer(deaths.clone()));
+    drop(pool.acquire().await.unwrap());
+    let deaths = deaths.0.lock().unwrap();
+    let [(took, true, false)] = deaths[..] else {
+        panic!("{deaths:?}");
+    };
+    assert!(took >= w.ms(100), "{took:?}");
 }
 
 /// Law 184.

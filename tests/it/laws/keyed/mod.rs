@@ -29,7 +29,8 @@ laws! {
         last_handle_closes_all_keys,
         time_out_tells_how_the_key_stands,
         bad_settings_of_keys_are_errors,
-        guard_of_a_key_knows_no_pool;
+        guard_of_a_key_knows_no_pool,
+        loans_are_listed_by_key;
     virtual_only:
         cancelled_waiter_leaves_no_key_behind,
         dead_key_is_tried_again_when_it_is_due,
@@ -522,4 +523,17 @@ async fn nothing_is_made_for_a_caller_of_a_key_who_is_late(w: World) {
     assert_eq!(pool.connects(2).calls(), 0);
     assert!(late.await.unwrap_err().is_timed_out());
     drop(pool.acquire(1).await.unwrap());
+}
+
+/// What is lent of a key can be asked for.
+async fn loans_are_listed_by_key(w: World) {
+    let pool = w.keyed_pool(|b| b.each(|pool| pool.leak_threshold(w.ms(1_000_000))));
+    let held = [
+        pool.acquire(1).await.unwrap(),
+        pool.acquire(2).await.unwrap(),
+    ];
+    let counts = || [1, 2, 3].map(|key| pool.loans(&key).len());
+    assert_eq!(counts(), [1, 1, 0]);
+    drop(held);
+    assert_eq!(counts(), [0, 0, 0]);
 }
