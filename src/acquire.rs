@@ -216,7 +216,9 @@ impl Entry {
     fn let_go(self) {
         let Entry { timer, span, .. } = self;
         contain(|| drop(timer));
-        contain(|| drop(span));
+        contain(move || {
+            let _ends_here = span;
+        });
     }
 
     /// Tells how the wait had ended of one that went away: as it was counted.

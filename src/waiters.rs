@@ -179,14 +179,14 @@ impl<O> Waiters<O> {
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
-    /// True if this one should run an attempt: it is in time, and runs none yet, or all others do who are, or
-    /// have been woken already and may be polled no more.
-    pub(crate) fn may_drive(&self, key: usize, now: Moment) -> bool {
+    /// True if this one should run an attempt: it is in time, and runs none yet, or all others do who are. If
+    /// there is no other `hope`, those do not count who have been woken already: they may be polled no more.
+    pub(crate) fn may_drive(&self, key: usize, hope: bool, now: Moment) -> bool {
         let waiter = &self.entries[key];
         let mut in_time = self.iter().filter(|(_, waiter)| waiter.deadline > now);
         waiter.deadline > now
             && (!waiter.driving
-                || in_time.all(|(_, waiter)| waiter.driving || waiter.waker.is_none()))
+                || in_time.all(|(_, waiter)| waiter.driving || (!hope && waiter.waker.is_none())))
     }
 
     fn unlink(&mut self, key: usize) {
@@ -293,12 +293,15 @@ mod tests {
         assert_eq!(waiters.drivers(2, now), keys[..2]);
         waiters.get_mut(keys[0]).driving = true;
         assert_eq!(waiters.drivers(3, now), [keys[1], keys[2], keys[0]]);
-        assert!(!waiters.may_drive(keys[0], now), "the others run none");
-        assert!(waiters.may_drive(keys[1], now) && waiters.may_drive(keys[2], now));
+        assert!(
+            !waiters.may_drive(keys[0], true, now),
+            "the others run none"
+        );
+        assert!(waiters.may_drive(keys[1], true, now) && waiters.may_drive(keys[2], true, now));
         waiters.get_mut(keys[1]).driving = true;
-        assert!(!waiters.may_drive(keys[1], now));
+        assert!(!waiters.may_drive(keys[1], true, now));
         waiters.get_mut(keys[2]).driving = true;
-        assert!(keys.iter().all(|&key| waiters.may_drive(key, now)));
+        assert!(keys.iter().all(|&key| waiters.may_drive(key, true, now)));
     }
 
     #[test]
@@ -309,10 +312,10 @@ mod tests {
         waiters.get_mut(keys[1]).driving = true;
         waiters.get_mut(keys[2]).driving = true;
         assert_eq!(waiters.drivers(3, Moment::START), keys);
-        assert!(!waiters.may_drive(keys[1], Moment::START));
+        assert!(!waiters.may_drive(keys[1], true, Moment::START));
         assert_eq!(waiters.drivers(3, late_at), keys[1..]);
-        assert!(waiters.may_drive(keys[1], late_at));
-        assert!(!waiters.may_drive(keys[0], late_at));
+        assert!(waiters.may_drive(keys[1], true, late_at));
+        assert!(!waiters.may_drive(keys[0], true, late_at));
         assert_eq!(waiters.first_asleep(Moment::START), Some(keys[0]));
         assert_eq!(waiters.first_asleep(late_at), Some(keys[1]));
     }
@@ -326,11 +329,15 @@ mod tests {
         waiters.get_mut(keys[1]).driving = true;
         assert_eq!(waiters.drivers(3, Moment::START), [keys[2], keys[1]]);
         assert!(
-            !waiters.may_drive(keys[1], Moment::START),
+            !waiters.may_drive(keys[1], true, Moment::START),
             "the third is asleep"
         );
         waiters.get_mut(keys[2]).waker = None;
-        assert!(waiters.may_drive(keys[1], Moment::START));
+        assert!(waiters.may_drive(keys[1], false, Moment::START));
+        assert!(
+            !waiters.may_drive(keys[1], true, Moment::START),
+            "it may come"
+        );
     }
 
     #[test]

@@ -210,7 +210,8 @@ impl<C, E> State<C, E> {
             return Turn::Advance;
         }
         let may_drive = self.driverless > 0 && self.free() > 0;
-        if may_drive && self.waiters.may_drive(key, self.pumped_at) {
+        let hope = self.attempts.promising(self.pumped_at) > 0;
+        if may_drive && self.waiters.may_drive(key, hope, self.pumped_at) {
             return Turn::Drive;
         }
         // Nobody has told the keeper when an attempt that a waiter drives will be overdue.

@@ -86,9 +86,12 @@ impl<C, E> State<C, E> {
     }
 
     /// Those who wait and have nothing coming, as far as the limit on concurrent connects lets them
-    /// hope for it.
+    /// hope for it, and the first of them are not late.
     fn hopeful(&self, now: Moment) -> usize {
-        self.unserved(now).min(self.connect_room())
+        let first = self.waiters.iter();
+        let late = first.take_while(|(_, waiter)| waiter.deadline <= now);
+        let in_time = self.unserved(now).saturating_sub(late.count());
+        in_time.min(self.connect_room())
     }
 
     /// When a tenant will have use for a place, although it holds none that is free. To one that
@@ -149,9 +152,10 @@ impl<C, E> State<C, E> {
 
     /// Takes one more place, and puts it to use.
     pub(crate) fn receive(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        self.config.max_size += 1;
-        // Nothing is to be made for them.
+        let now = self.latest(now);
+        // Nothing is to be made for them, and there was no place for them in time.
         self.tell_late_ones(now, fx);
+        self.config.max_size += 1;
         self.pump(now, fx);
     }
 

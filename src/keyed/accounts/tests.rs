@@ -116,10 +116,10 @@ fn nothing_is_given_up_for_those_for_whom_a_place_is_free_already() {
     let mut ledger = Ledger::new(3, 2);
     ledger.note(0, standing(3, 2, 0), 0);
     ledger.note(1, standing(0, 0, 1), 1);
-    assert!(!ledger.accounts.are_short() && !ledger.accounts.outranks(ledger.at(2)).is_some());
+    assert!(!ledger.accounts.are_short() && ledger.accounts.outranks(ledger.at(2)).is_none());
     ledger.note(0, standing(2, 2, 0), 2);
     assert_eq!(ledger.numbers(), [1, 0, 1, 1]);
-    assert!(!ledger.accounts.are_short() && !ledger.accounts.outranks(ledger.at(2)).is_some());
+    assert!(!ledger.accounts.are_short() && ledger.accounts.outranks(ledger.at(2)).is_none());
     ledger.note(1, standing(0, 0, 2), 1);
     assert!(ledger.accounts.are_short());
 }
@@ -204,7 +204,7 @@ fn nobody_is_outranked_for_more_places_than_are_missing() {
         assert!(ledger.accounts.outranks(ledger.at(9)).is_some());
         ledger.note(0, standing(5, places, 1), 9);
     }
-    assert!(!ledger.accounts.outranks(ledger.at(9)).is_some());
+    assert!(ledger.accounts.outranks(ledger.at(9)).is_none());
     assert!(ledger.accounts.outranks(ledger.at(10)).is_some());
 }
 

@@ -521,8 +521,16 @@ async fn nothing_is_made_for_a_caller_of_a_key_who_is_late(w: World) {
     drop(held);
     w.settle().await;
     assert_eq!(pool.connects(2).calls(), 0);
-    assert!(late.await.unwrap_err().is_timed_out());
+    let late = late.await.unwrap_err();
+    assert!(matches!(
+        late,
+        AcquireError::TimedOut {
+            phase: Phase::Wait,
+            ..
+        }
+    ));
     drop(pool.acquire(1).await.unwrap());
+    assert_eq!(pool.connects(1).calls(), 1, "it kept its connection");
 }
 
 /// What is lent of a key can be asked for.
