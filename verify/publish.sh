@@ -16,7 +16,7 @@ export CARGO_TARGET_DIR
 
 all=(tools package contents targets crates features docs links docs_rs minimal msrv unused licences)
 limit_of_crates=3
-limit_of_kib=600
+limit_of_kib=660
 work=$CARGO_TARGET_DIR/publish
 tree=$work/tree
 mkdir -p "$work"
