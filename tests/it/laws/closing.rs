@@ -111,6 +111,7 @@ async fn closing_disturbs_no_holder(w: World) {
         "others get nothing meanwhile"
     );
     assert!(pool.try_acquire().is_none());
+    assert_eq!(w.ledger().place(0), At::Holder);
     held.session.push_str("still mine");
     drop(held);
     closing.await;
