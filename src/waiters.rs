@@ -159,23 +159,33 @@ impl<O> Waiters<O> {
         })
     }
 
-    /// The first to be woken: his deadline has not passed, and nobody has woken him since he looked last.
-    /// Whoever has been woken already may be polled no more.
-    pub(crate) fn first_asleep(&self, now: Moment) -> Option<usize> {
-        let mut queue = self.iter();
-        let first = queue.find(|(_, waiter)| waiter.deadline > now && waiter.waker.is_some());
-        first.map(|(key, _)| key)
+    /// The first in the queue and since when he has been waiting, if his deadline has passed.
+    pub(crate) fn first_late(&self, now: Moment) -> Option<(usize, Moment)> {
+        let first = self.iter().next();
+        let late = first.filter(|(_, waiter)| waiter.deadline <= now);
+        late.map(|(key, waiter)| (key, waiter.since))
     }
 
-    /// The first few to be woken to run an attempt to connect, of those who are in time: those who run
-    /// none yet, then the others.
+    /// Those whose deadlines have not passed, in order.
+    fn in_time(&self, now: Moment) -> impl Iterator<Item = (usize, &Waiter<O>)> {
+        self.iter().filter(move |(_, waiter)| waiter.deadline > now)
+    }
+
+    /// Those of them who may be woken: whoever has been woken since he looked last may be polled no more.
+    fn asleep(&self, now: Moment) -> impl Iterator<Item = (usize, &Waiter<O>)> {
+        self.in_time(now)
+            .filter(|(_, waiter)| waiter.waker.is_some())
+    }
+
+    /// The first to be woken.
+    pub(crate) fn first_asleep(&self, now: Moment) -> Option<usize> {
+        self.asleep(now).next().map(|(key, _)| key)
+    }
+
+    /// The first few to be woken to run an attempt to connect: those who run none yet, then the others.
     pub(crate) fn drivers(&self, most: usize, now: Moment) -> Vec<usize> {
-        let asleep = || {
-            self.iter()
-                .filter(|(_, waiter)| waiter.deadline > now && waiter.waker.is_some())
-        };
-        let free = asleep().filter(|(_, waiter)| !waiter.driving);
-        let busy = asleep().filter(|(_, waiter)| waiter.driving);
+        let free = self.asleep(now).filter(|(_, waiter)| !waiter.driving);
+        let busy = self.asleep(now).filter(|(_, waiter)| waiter.driving);
         free.chain(busy).take(most).map(|(key, _)| key).collect()
     }
 
@@ -183,10 +193,10 @@ impl<O> Waiters<O> {
     /// there is no other `hope`, those do not count who have been woken already: they may be polled no more.
     pub(crate) fn may_drive(&self, key: usize, hope: bool, now: Moment) -> bool {
         let waiter = &self.entries[key];
-        let mut in_time = self.iter().filter(|(_, waiter)| waiter.deadline > now);
+        let mut others = self.in_time(now);
         waiter.deadline > now
             && (!waiter.driving
-                || in_time.all(|(_, waiter)| waiter.driving || (!hope && waiter.waker.is_none())))
+                || others.all(|(_, other)| other.driving || (!hope && other.waker.is_none())))
     }
 
     fn unlink(&mut self, key: usize) {

@@ -86,14 +86,19 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         Some(standing)
     }
 
-    /// Looks again at whoever is first in the queue of the hungry, until one is found who is: what he
-    /// wanted may be over, and not written down yet. (Those after him are taken at their word, for to look
-    /// at all of them every time would take too long.)
-    fn refresh_first(&mut self, at: Instant) {
-        while let Some(first) = self.accounts.first() {
-            self.change(first, at, |state, _| state.give_up_spare());
-            if self.accounts.first() == Some(first) {
-                return;
+    /// Whom `pick` picks of the hungry when it has been looked at again, for what it wanted may be over, and
+    /// not written down yet. (The others are taken at their word: to look at all of them every time would
+    /// take too long.)
+    fn confirmed(
+        &mut self,
+        at: Instant,
+        pick: impl Fn(&Accounts) -> Option<TenantId>,
+    ) -> Option<TenantId> {
+        loop {
+            let picked = pick(&self.accounts)?;
+            self.change(picked, at, |state, _| state.give_up_spare());
+            if pick(&self.accounts) == Some(picked) {
+                return Some(picked);
             }
         }
     }
@@ -161,7 +166,7 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
     /// True if a place should be given up for somebody who wants one.
     pub(super) fn is_short(&mut self, at: Instant) -> bool {
         if self.accounts.are_short() {
-            self.refresh_first(at);
+            self.confirmed(at, Accounts::first);
         }
         self.accounts.are_short()
     }
@@ -224,14 +229,8 @@ impl<K: Eq + Hash, M: Manager> Books<K, M> {
         let Some(since) = standing.waiting_since.map(|since| tenant.instant(since)) else {
             return true;
         };
-        while let Some(other) = self.accounts.outranks(since) {
-            // What he wanted may be over, as well.
-            self.change(other, at, |_, _| ());
-            if self.accounts.outranks(since) == Some(other) {
-                return true;
-            }
-        }
-        false
+        self.confirmed(at, |accounts| accounts.outranks(since))
+            .is_some()
     }
 }
 

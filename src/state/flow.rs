@@ -237,11 +237,9 @@ impl<C, E> State<C, E> {
         if self.driverless == 0 || self.free() == 0 {
             return None;
         }
-        let now = self.latest(now);
         self.driverless -= 1;
         self.waiters.get_mut(key).driving = true;
-        self.retry.begun(now);
-        Some(self.begin_attempt(now))
+        Some(self.begin_attempt(self.latest(now)))
     }
 
     /// The last of a waiter's own attempts to connect has come to its end.

@@ -77,11 +77,8 @@ impl<C, E> State<C, E> {
         let epoch = self.renewals.epoch_of(from);
         // While it counts as what they counted on.
         self.tell_late_ones(now, fx);
-        let news_since = self.speaks_for_those_before(from, now);
-        let begun = match from {
-            Stage::Connecting(id) => self.attempts.begun_at(id),
-            _ => None,
-        };
+        let begun = self.begun_at(from);
+        let is_news = self.is_news_to_those_before(from, now);
         self.leave(from, None);
         self.freed(epoch);
         self.statistics.failed_connects += 1;
@@ -111,12 +108,12 @@ impl<C, E> State<C, E> {
             if begun >= first || self.unserved(now) > 0 {
                 self.fail_first_waiter(&error, fx);
             }
-        } else if self.retry.is_down() && self.live() == 0 {
+        } else if is_news && self.retry.is_down() && self.live() == 0 {
             // Others may have begun beside it: it was theirs who were there by then.
             while self
                 .waiters
                 .first()
-                .is_some_and(|first| Some(first.since) <= news_since)
+                .is_some_and(|first| Some(first.since) <= begun)
             {
                 self.fail_first_waiter(&error, fx);
             }
@@ -124,14 +121,23 @@ impl<C, E> State<C, E> {
         self.pump(now, fx);
     }
 
-    /// When an attempt began that is all that those had who were there by then: none that can be counted
+    /// When an attempt to connect began.
+    fn begun_at(&self, attempt: Stage) -> Option<Moment> {
+        match attempt {
+            Stage::Connecting(id) => self.attempts.begun_at(id),
+            _ => None,
+        }
+    }
+
+    /// True if that attempt is all that those had who were there when it began: none that can be counted
     /// on is older, and nothing has been learnt of the server since.
-    fn speaks_for_those_before(&self, from: Stage, now: Moment) -> Option<Moment> {
-        let Stage::Connecting(id) = from else {
-            return None;
-        };
-        let is_news = id >= self.retry.since() && !self.attempts.older_is_promising(id, now);
-        self.attempts.begun_at(id).filter(|_| is_news)
+    fn is_news_to_those_before(&self, attempt: Stage, now: Moment) -> bool {
+        match attempt {
+            Stage::Connecting(id) => {
+                id >= self.retry.since() && !self.attempts.older_is_promising(id, now)
+            }
+            _ => false,
+        }
     }
 
     /// The server counts as down, if that is a matter here, once an attempt has failed and none is under

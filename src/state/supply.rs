@@ -6,7 +6,6 @@ use crate::clock::Moment;
 use crate::config::ConnectPolicy;
 use crate::error::Phase;
 use crate::status::CloseReason;
-use crate::waiters::Waiters;
 
 /// A connection that cannot be kept, and why. Its place is in [`Stage::Closing`].
 pub(super) type Rejected<C> = Option<(Box<Live<C>>, CloseReason)>;
@@ -144,11 +143,7 @@ impl<C, E> State<C, E> {
     /// Tells those at the head of the queue whose deadlines have passed. They may be polled no more, and
     /// nothing is to be done for their sake.
     pub(super) fn tell_late_ones(&mut self, now: Moment, fx: &mut Effects<C, E>) {
-        let late = |waiters: &Waiters<Outcome<C, E>>| {
-            let (key, first) = waiters.iter().next()?;
-            (first.deadline <= now).then_some((key, first.since))
-        };
-        while let Some((key, since)) = late(&self.waiters) {
+        while let Some((key, since)) = self.waiters.first_late(now) {
             let phase = self.phase_of(key);
             self.waiters.pop();
             self.tell_late(key, phase, since, now, fx);
@@ -180,8 +175,9 @@ impl<C, E> State<C, E> {
         fx.check.push((live, id));
     }
 
-    /// Takes a place for an attempt to connect.
+    /// Takes a place for an attempt to connect. Whoever makes it, the schedule counts from it.
     pub(super) fn begin_attempt(&mut self, now: Moment) -> AttemptId {
+        self.retry.begun(now);
         let id = self
             .attempts
             .begin(Kind::Connect, now, self.config.connect_timeout);
@@ -267,9 +263,6 @@ impl<C, E> State<C, E> {
         for _ in 0..begin {
             let id = self.begin_attempt(now);
             fx.connect.push(id);
-        }
-        if begin > 0 {
-            self.retry.begun(now);
         }
         if begin < wanted {
             self.note_due(self.retry.due(), fx);

@@ -109,8 +109,8 @@ impl<C, E> State<C, E> {
     /// callers heed none.
     fn remembers(&self, now: Moment) -> bool {
         let heeds_schedule = self.config.connect_policy != ConnectPolicy::FailFast;
-        let heeds_schedule = heeds_schedule && self.is_tenant && !self.closed;
-        heeds_schedule && self.retry.remembered_until() > now
+        let matters = heeds_schedule && self.is_tenant && !self.closed;
+        matters && self.retry.remembered_until() > now
     }
 
     /// When a tenant may be forgotten whose schedule is remembered; never, if it is not.

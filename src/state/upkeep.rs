@@ -254,7 +254,6 @@ impl<C, E> State<C, E> {
         let may_connect = self.free() > 0 && self.connect_room() > 0;
         let is_due = self.retry.allowance(1, now) > 0;
         if !self.clock.is_kept() && idles && may_connect && is_due {
-            self.retry.begun(now);
             return Warmth::Drive(self.begin_attempt(now));
         }
         Warmth::Cold

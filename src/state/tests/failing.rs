@@ -235,15 +235,21 @@ fn whoever_gives_up_on_an_attempt_breaks_no_circuit() {
     assert!(is_refused(&mut pool, other));
 }
 
-#[test]
-fn fail_fast_leaves_those_alone_who_have_another_attempt_on_its_way() {
+/// A pool that fails fast, and somebody who waits for an attempt that is overdue, and for another beside it.
+fn two_attempts_for_one() -> (Pool, usize, [Fx; 2]) {
     let mut pool = pool(|config| {
         config.max_size = 3;
         config.connect_policy = ConnectPolicy::FailFast;
     });
-    let (first, hung) = wait(&mut pool, 0, 9000);
+    let (key, slow) = wait(&mut pool, 0, 9000);
     let (_, another) = fx(|fx| pool.advance(at(1001), fx));
     assert_eq!(another.connect.len(), 1);
+    (pool, key, [slow, another])
+}
+
+#[test]
+fn fail_fast_leaves_those_alone_who_have_another_attempt_on_its_way() {
+    let (mut pool, first, [hung, another]) = two_attempts_for_one();
     let (adopted, _) = fx(|fx| pool.adopt(9, at(1001), fx));
     assert!(adopted.is_ok());
     let _ = served(&mut pool, first);
@@ -258,10 +264,7 @@ fn fail_fast_leaves_those_alone_who_have_another_attempt_on_its_way() {
 /// However soon another begins beside it.
 #[test]
 fn fail_fast_tells_whoever_had_an_attempt_of_his_own_when_that_fails() {
-    let mut pool = pool(|config| config.connect_policy = ConnectPolicy::FailFast);
-    let (key, slow) = wait(&mut pool, 0, 9000);
-    let (_, another) = fx(|fx| pool.advance(at(1001), fx));
-    assert_eq!(another.connect.len(), 1);
+    let (mut pool, key, [slow, _]) = two_attempts_for_one();
     let _ = refuse(&mut pool, &slow, 1002);
     assert!(is_refused(&mut pool, key));
 }

@@ -26,7 +26,10 @@ laws! {
     tasks_only:
         closing_begins_with_the_call,
         closing_goes_on_without_its_caller;
-    virtual_only: what_has_not_begun_when_the_pool_is_closed_does_not_begin;
+    virtual_only:
+        what_has_not_begun_when_the_pool_is_closed_does_not_begin,
+        check_that_has_not_begun_when_the_pool_is_closed_does_not_begin,
+        recycling_that_has_not_begun_when_the_pool_is_closed_does_not_begin;
 }
 
 /// Laws 165 and 180.
@@ -326,19 +329,35 @@ async fn what_has_not_begun_when_the_pool_is_closed_does_not_begin(w: World) {
     assert_eq!(pool.status().connecting, 1);
     pool.close().await;
     assert_eq!(w.connects().calls(), 0);
-    w.connects().always(ok());
-    let pool = w.pool(|b| b.max_size(2).check_policy(CheckPolicy::Always));
-    drop(pool.acquire_many(2).await);
-    let before = w.checks().calls();
-    w.checks().always(hang());
-    let waiters = [w.waiter(&pool).await, w.acquiring(&pool)];
-    w.until(|| pool.status().checking > 0).await;
-    let begun = w.checks().calls() - before;
-    let under_way = pool.status().checking;
+}
+
+/// Law 170, for what is not clean.
+async fn recycling_that_has_not_begun_when_the_pool_is_closed_does_not_begin(w: World) {
+    w.recycles().always(hang());
+    let pool = w.pool(|b| b.max_size(1).recycle_timeout(None));
+    let mut dirty = pool.acquire().await.unwrap();
+    dirty.condition = Condition::Dirty;
+    drop(dirty);
+    assert_eq!(pool.status().recycling, 1);
     pool.close().await;
-    for waiter in join(waiters).await {
-        assert!(waiter.unwrap_err().is_closed());
-    }
-    assert!(under_way >= begun);
-    assert_eq!(w.checks().calls() - before, begun);
+    assert_eq!(w.recycles().calls(), 0);
+    assert_eq!(pool.statistics().closes.shutdown, 1);
+}
+
+/// Law 170, for a check.
+async fn check_that_has_not_begun_when_the_pool_is_closed_does_not_begin(w: World) {
+    w.checks().always(hang());
+    let pool = w.pool(|b| {
+        b.max_size(1)
+            .check_policy(CheckPolicy::Always)
+            .check_timeout(None)
+    });
+    drop(pool.acquire().await.unwrap());
+    let mut waiter = Box::pin(pool.acquire());
+    assert!(poll_once(&mut waiter).await.is_none());
+    assert_eq!(pool.status().checking, 1);
+    pool.close().await;
+    assert_eq!(w.checks().calls(), 0);
+    assert_eq!(pool.statistics().closes.shutdown, 1);
+    assert!(waiter.await.unwrap_err().is_closed());
 }

@@ -179,12 +179,28 @@ fn hand_off_and_deadline_may_meet_in_any_order() {
     }
 }
 
-/// The virtual clock, but when a timer is looked at for the second time something happens, and then
-/// it is late.
+/// The virtual clock, but something happens when a timer is looked at, or between a reading and what
+/// follows from it.
 #[derive(Clone)]
 struct Meddling {
     clock: Virtual,
     trick: Arc<Mutex<Option<Trick>>>,
+    after_reading: Arc<Mutex<Option<Trick>>>,
+}
+
+impl Meddling {
+    fn with(clock: &Virtual) -> Self {
+        Meddling {
+            clock: clock.clone(),
+            trick: Arc::default(),
+            after_reading: Arc::default(),
+        }
+    }
+}
+
+fn play(trick: &Mutex<Option<Trick>>) {
+    let trick = trick.lock().unwrap().take();
+    trick.into_iter().for_each(|trick| trick());
 }
 
 type Trick = Box<dyn FnOnce() + Send>;
@@ -197,15 +213,16 @@ impl Spawner for Meddling {
 
 impl Timer for Meddling {
     fn now(&self) -> Instant {
-        self.clock.now()
+        let now = self.clock.now();
+        play(&self.after_reading);
+        now
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
         let mut sleep = self.clock.sleep_until(at);
         let trick = Arc::clone(&self.trick);
         Box::pin(std::future::poll_fn(move |cx| {
-            let trick = trick.lock().unwrap().take();
-            trick.into_iter().for_each(|trick| trick());
+            play(&trick);
             sleep.as_mut().poll(cx)
         }))
     }
@@ -216,10 +233,7 @@ impl Timer for Meddling {
 #[test]
 fn hand_off_between_two_looks_of_a_late_waiter_is_seen() {
     World::by_hand(|w, clock| {
-        let runtime = Meddling {
-            clock: clock.clone(),
-            trick: Arc::default(),
-        };
+        let runtime = Meddling::with(clock);
         let pool = w.pool(|b| b.max_size(1).runtime(runtime.clone()));
         let held = clock.block_on(pool.acquire()).unwrap();
         let mut waiter = Box::pin(pool.acquire_timeout(w.ms(100)));
@@ -247,10 +261,7 @@ fn hand_off_that_a_late_waiter_sees_is_heard_of_as_that() {
         }
     }
     World::by_hand(|w, clock| {
-        let runtime = Meddling {
-            clock: clock.clone(),
-            trick: Arc::default(),
-        };
+        let runtime = Meddling::with(clock);
         let heard = Heard::default();
         let pool = w.pool(|b| {
             let b = b.max_size(1).observer(heard.clone());
@@ -344,39 +355,13 @@ async fn ping_pong_needs_no_timer(w: World) {
     assert_eq!(pool.statistics().timeouts.total(), 0);
 }
 
-/// The virtual clock, but something happens between a reading of it and what follows.
-#[derive(Clone)]
-struct Slow(Meddling);
-
-impl Spawner for Slow {
-    fn spawn(&self, task: BoxFuture<()>) {
-        self.0.spawn(task);
-    }
-}
-
-impl Timer for Slow {
-    fn now(&self) -> Instant {
-        let now = self.0.now();
-        let trick = self.0.trick.lock().unwrap().take();
-        trick.into_iter().for_each(|trick| trick());
-        now
-    }
-
-    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
-        self.0.clock.sleep_until(at)
-    }
-}
-
 /// Laws 18 and 24: whoever gives back has read the clock, and is slow; another has seen since that the first
 /// who waits is late.
 #[test]
 fn nobody_is_served_by_an_old_reading_of_the_clock() {
     let (clock, ms) = (Virtual::new(), Duration::from_millis);
-    let runtime = Slow(Meddling {
-        clock: clock.clone(),
-        trick: Arc::default(),
-    });
-    let trick = Arc::clone(&runtime.0.trick);
+    let runtime = Meddling::with(&clock);
+    let trick = Arc::clone(&runtime.after_reading);
     // Nobody observes it, so a return reads the clock once.
     let pool = Pool::from_fn(|| async { Ok::<_, std::io::Error>(()) })
         .max_size(1)
@@ -408,11 +393,8 @@ fn nobody_is_served_by_an_old_reading_of_the_clock() {
 #[test]
 fn nothing_is_lent_by_an_old_reading_of_the_clock() {
     World::by_hand(|w, clock| {
-        let runtime = Slow(Meddling {
-            clock: clock.clone(),
-            trick: Arc::default(),
-        });
-        let trick = Arc::clone(&runtime.0.trick);
+        let runtime = Meddling::with(clock);
+        let trick = Arc::clone(&runtime.after_reading);
         let lifetime = w.ms(100);
         let pool = w.pool(|b| {
             let b = b.max_size(1).max_lifetime(lifetime).lifetime_jitter(0.0);

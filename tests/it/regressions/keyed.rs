@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use watertight::{FromFn, KeyedPool, PooledConnection, VirtualRuntime};
@@ -37,22 +37,35 @@ impl Wake for GivesBack {
     }
 }
 
+fn gives_back(held: Lent) -> Waker {
+    Arc::new(GivesBack(Mutex::new(Some(held)))).into()
+}
+
+/// The first key has lost none of its connections.
+fn was_kept(runtime: &VirtualRuntime, pool: &Keyed) {
+    runtime.settle();
+    assert_eq!(pool.statistics(&1).unwrap().closes.total(), 0);
+}
+
+fn end(runtime: &VirtualRuntime, pool: &Keyed) {
+    runtime.block_on(pool.close());
+    runtime.kill();
+}
+
 /// Nobody wants a place any more, and that is not written down yet, when the second comes back.
 #[test]
 fn connection_that_comes_back_as_the_last_who_waited_is_served_is_kept() {
     let (runtime, pool) = keyed(2, 3);
     let [first, second] = [(); 2].map(|()| runtime.block_on(pool.acquire(&1)).unwrap());
-    let waker = Arc::new(GivesBack(Mutex::new(Some(first)))).into();
+    let waker = gives_back(first);
     let mut caller = Box::pin(pool.acquire(&1));
     let mut cx = Context::from_waker(&waker);
     assert!(caller.as_mut().poll(&mut cx).is_pending());
     drop(second);
-    runtime.settle();
-    assert_eq!(pool.statistics(&1).unwrap().closes.total(), 0);
+    was_kept(&runtime, &pool);
     assert!(caller.as_mut().poll(&mut cx).is_ready());
     drop(caller);
-    runtime.block_on(pool.close());
-    runtime.kill();
+    end(&runtime, &pool);
 }
 
 /// The last who was hungry has been served with what came back to its own key, and nobody has shown since what
@@ -62,7 +75,7 @@ fn connection_that_became_idle_while_nobody_was_hungry_is_found() {
     let (runtime, pool) = keyed(4, 3);
     let lent = |key| runtime.block_on(pool.acquire(&key)).unwrap();
     let [first, second, _of_another, third] = [1, 1, 2, 3].map(lent);
-    let waker = Arc::new(GivesBack(Mutex::new(Some(first)))).into();
+    let waker = gives_back(first);
     let mut caller = Box::pin(pool.acquire(&1));
     let mut cx = Context::from_waker(&waker);
     assert!(caller.as_mut().poll(&mut cx).is_pending());
@@ -74,8 +87,7 @@ fn connection_that_became_idle_while_nobody_was_hungry_is_found() {
     assert!(other.is_ok(), "one of the third key was idle");
     assert!(caller.as_mut().poll(&mut cx).is_ready());
     drop((caller, other, _first, _of_another));
-    runtime.block_on(pool.close());
-    runtime.kill();
+    end(&runtime, &pool);
 }
 
 /// What another key wants is over, and that is not written down yet, as a connection comes back.
@@ -83,15 +95,13 @@ fn connection_that_became_idle_while_nobody_was_hungry_is_found() {
 fn connection_that_comes_back_as_another_key_is_served_is_kept() {
     let (runtime, pool) = keyed(2, 2);
     let [mine, theirs] = [1, 2].map(|key| runtime.block_on(pool.acquire(&key)).unwrap());
-    let waker = Arc::new(GivesBack(Mutex::new(Some(mine)))).into();
+    let waker = gives_back(mine);
     let mut caller = Box::pin(pool.acquire(&2));
     let mut cx = Context::from_waker(&waker);
     assert!(caller.as_mut().poll(&mut cx).is_pending());
     drop(theirs);
-    runtime.settle();
-    assert_eq!(pool.statistics(&1).unwrap().closes.total(), 0);
+    was_kept(&runtime, &pool);
     assert!(caller.as_mut().poll(&mut cx).is_ready());
     drop(caller);
-    runtime.block_on(pool.close());
-    runtime.kill();
+    end(&runtime, &pool);
 }
