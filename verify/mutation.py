@@ -7,8 +7,8 @@
 
 A function that is to be changed in several ways becomes one that holds a copy of its body for each, and
 asks the environment variable PLANTED which it is to run. So the tests are built once, and a change costs
-no more than the tests that notice it. What does not compile beside the others (as where a function's type
-is that of its body) is built by itself.
+no more than the tests that reach it, which each of them says first where nothing is in force. What does not
+compile beside the others (as where a function's type is that of its body) is built by itself.
 
 It works on a copy of the checkout, in target/mutation. Verdicts are kept there, and what has one is not
 tried again: to begin anew, delete that directory. Exit code 1 if anything survives that is not explained
@@ -25,9 +25,11 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
+from planting import SWITCH, Change, homes_of, marked_lines, outermost, plant, put
 from statements import FILES, statements
 
 HOME = "target/mutation"
@@ -57,53 +59,6 @@ STAGES = [
     ("lib", ["explore"], STATE),
     ("it", REAL, EVERYTHING),
 ]
-
-SWITCH = """
-/// Which of the changes that are planted in this build is in force.
-pub(crate) fn planted(number: u32) -> bool {
-    static PLANTED: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    let chosen = PLANTED.get_or_init(|| {
-        std::env::var("PLANTED").ok().and_then(|number| number.parse().ok()).unwrap_or(0)
-    });
-    *chosen == number
-}
-"""
-
-Change = collections.namedtuple("Change", "number name file first last text")
-
-
-def masked(source):
-    """The source with a blank for each character of a comment, a string or a character literal."""
-    token = re.compile(
-        r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\(?:u\{\w+\}|x\w\w|.)|[^\\'])'", re.S
-    )
-    return token.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), source)
-
-
-def matching(code, opening):
-    """Where the brace is closed that is opened there."""
-    depth = 0
-    for at in range(opening, len(code)):
-        depth += {"{": 1, "}": -1}.get(code[at], 0)
-        if depth == 0:
-            return at + 1
-    raise ValueError("unbalanced braces")
-
-
-def bodies(code):
-    """The blocks that can hold copies of themselves: bodies of functions, and asynchronous blocks. Where
-    they begin and end, and where what has that body begins."""
-    found = []
-    for start in re.finditer(r"\bfn\s+\w+|\basync(\s+move)?\s*(?=\{)", code):
-        depth = 0
-        for at in range(start.end(), len(code)):
-            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(code[at], 0)
-            if depth == 0 and code[at] == ";":
-                break
-            if depth == 0 and code[at] == "{":
-                found.append((at, matching(code, at), start.start()))
-                break
-    return found
 
 
 def offsets(source):
@@ -140,74 +95,10 @@ def without_line(name):
     return re.sub(r"^([^:]*):\d+(:\d+)?: ", r"\1: ", name)
 
 
-def homes_of(source, changes):
-    """The changes by the block that each stands in, which is its own place if that is in no function."""
-    blocks = bodies(masked(source))
-    homes = collections.defaultdict(list)
-    for change in changes:
-        around = [b for b in blocks if b[0] <= change.first and change.last <= b[1]]
-        alone = (change.first, change.last, change.first)
-        homes[min(around, key=lambda block: block[1] - block[0], default=alone)].append(change)
-    return homes
-
-
-def outermost(homes):
-    """Those that are within no other."""
-    return [h for h in homes if not any(o != h and o[0] <= h[0] and h[1] <= o[1] for o in homes)]
-
-
-def plant(source, changes):
-    """The source with all of these changes planted in it."""
-    homes = homes_of(source, changes)
-
-    def original(first, last, but=None):
-        """That part, with what is planted in the blocks within it."""
-        within = [h for h in homes if first <= h[0] and h[1] <= last and h != but]
-        text, at = "", first
-        for home in sorted(outermost(within)):
-            text += source[at:home[0]] + switch(home)
-            at = home[1]
-        return text + source[at:last]
-
-    def switch(home):
-        first, last, _ = home
-        text = "{ "
-        for change in homes[home]:
-            mutated = source[first:change.first] + change.text + source[change.last:last]
-            if not mutated.startswith("{"):
-                mutated = "{ " + mutated + " }"
-            text += f"if crate::planted({change.number}) /*<{change.number}*/ {mutated} /*{change.number}>*/ else "
-        return text + original(first, last, but=home) + " }"
-
-    return original(0, len(source))
-
-
-def marked_lines(source):
-    """Which change stands in which lines."""
-    lines, inside = collections.defaultdict(set), set()
-    for number, line in enumerate(source.split("\n"), 1):
-        inside |= {int(n) for n in re.findall(r"/\*<(\d+)\*/", line)}
-        lines[number] = set(inside)
-        inside -= {int(n) for n in re.findall(r"/\*(\d+)>\*/", line)}
-    return lines
-
-
-def put(source, changes):
-    """The source with these changes made in it, at most one in each block. Marked is all of what has that
-    block for its body."""
-    edits = []
-    for (_, last, begin), (change,) in homes_of(source, changes).items():
-        edits += [(begin, begin, f"/*<{change.number}*/"), (last, last, f"/*{change.number}>*/")]
-        edits.append((change.first, change.last, change.text))
-    for first, last, text in sorted(edits, reverse=True):
-        source = source[:first] + text + source[last:]
-    return source
-
-
-def environment(number=0):
+def environment(number=0, **more):
     tree = os.path.abspath(HOME)
     return dict(
-        os.environ, PLANTED=str(number), WATERTIGHT_SEEDS="0..300", RUST_BACKTRACE="0", RUSTC_BOOTSTRAP="1",
+        os.environ, **more, PLANTED=str(number), WATERTIGHT_SEEDS="0..300", RUST_BACKTRACE="0", RUSTC_BOOTSTRAP="1",
         RUSTFLAGS="--cap-lints allow", CARGO_TERM_COLOR="never", CARGO_TARGET_DIR=f"{tree}/build",
     )
 
@@ -309,10 +200,10 @@ def modest():
     os.setsid()
 
 
-def run(binary, arguments, limit, number):
+def run(binary, arguments, limit, number, **more):
     command = [binary, "-q", "-Z", "unstable-options", "--fail-fast", "--test-threads", "2", *arguments]
     process = subprocess.Popen(
-        command, cwd=TREE, env=environment(number), preexec_fn=modest,
+        command, cwd=TREE, env=environment(number, **more), preexec_fn=modest,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
@@ -325,6 +216,37 @@ def run(binary, arguments, limit, number):
         except ProcessLookupError:
             pass
         process.wait()
+
+
+def in_parallel(function, things):
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        return list(pool.map(function, things))
+
+
+def those_that_reach(binary, arguments, stage):
+    """For each change the tests that reach it where nothing is in force, and how long each of them takes."""
+    command = [binary, "--list", "--format", "terse", "-Z", "unstable-options", *arguments]
+    listed = subprocess.run(command, check=True, env=environment(), stdout=subprocess.PIPE, text=True).stdout
+    tests = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
+
+    def notes_of(test):
+        with tempfile.NamedTemporaryFile("r") as notes:
+            begun = time.monotonic()
+            if (broken := run(binary, ["--exact", test], 900, 0, REACHED=notes.name)) != "missed":
+                sys.exit(f"with nothing planted, {test} is {broken} by stage {stage}")
+            return time.monotonic() - begun, [int(number) for number in notes]
+
+    reaching = collections.defaultdict(dict)
+    for test, (took, numbers) in zip(tests, in_parallel(notes_of, tests)):
+        for number in numbers:
+            reaching[number][test] = took
+    return reaching
+
+
+def tried_with(binary, tests, number):
+    if not tests:
+        return "missed"
+    return run(binary, ["--exact", *tests], 10 + 4 * sum(tests.values()), number)
 
 
 def read_verdicts(path):
@@ -392,14 +314,15 @@ def main(arguments):
             if not changes:
                 break
             begun = time.monotonic()
-            if (broken := run(tests[name], arguments, 900, 0)) != "missed":
-                sys.exit(f"with nothing planted, stage {stage} is: {broken}")
-            took = time.monotonic() - begun
-            bounded = functools.partial(run, tests[name], arguments, 10 + 8 * took)
-            with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-                survive = list(pool.map(lambda change: tried(change, stage, bounded), changes))
+            reaching = those_that_reach(tests[name], arguments, stage)
+
+            def selected(number):
+                return tried_with(tests[name], reaching[number], number)
+
+            survive = in_parallel(lambda change: tried(change, stage, selected), changes)
             changes = [change for change, survives in zip(changes, survive) if survives]
-            print(f"stage {stage}, {name}, of {took:.0f} s: {len(changes)} survive", flush=True)
+            took = time.monotonic() - begun
+            print(f"stage {stage}, {name}, in {took:.0f} s: {len(changes)} survive", flush=True)
         for change in changes:
             settle(change, "missed")
         apart, unviable = those_that_compile_alone(apart + outside)
