@@ -196,10 +196,10 @@ impl Attempts {
         found.map(|attempt| attempt.begun)
     }
 
-    /// True if a connect can be counted on that began before this one.
-    pub(crate) fn older_is_promising(&self, id: AttemptId, now: Moment) -> bool {
-        self.on_time(now)
-            .any(|other| other.kind == Kind::Connect && other.id < id)
+    /// True if a connect that began before this one may still be in time.
+    pub(crate) fn older_is_in_patience(&self, id: AttemptId, now: Moment) -> bool {
+        let mut under_way = self.under_way.iter();
+        under_way.any(|other| other.kind == Kind::Connect && other.id < id && other.hung_at > now)
     }
 
     /// How many connects under way began before this one.

@@ -86,9 +86,10 @@ impl<M: Manager, P> Builder<M, P> {
     /// wait was longer than `target`. Then whoever has waited for more than twice `target` when a
     /// connection comes free is answered with [`Shed`](crate::AcquireError::Shed), and the first who
     /// has not is served, so that those who are served waited for about twice `target` at most, and no
-    /// connection is idle. One wait of no more than `target` ends it with the interval. A burst that is
-    /// over within two intervals costs nobody anything; if nothing comes free at all, those who wait
-    /// are turned away after two to three intervals.
+    /// connection is idle as long as there is one who has not. One wait of no more than `target` ends it
+    /// with the interval. A burst that is over within an interval costs nobody anything (within two, if
+    /// the first who wait for it are served within `target`); if nothing comes free at all, those who
+    /// wait are turned away after two to three intervals.
     ///
     /// Without this, everybody waits for as long as his deadline allows when the pool is overloaded,
     /// and the work that is done is for those who are about to give up. Measured with twice as many

@@ -125,7 +125,8 @@ pub trait Manager: Send + Sync + Sized + 'static {
     /// Says goodbye politely; by default the connection is just dropped.
     ///
     /// Runs once for every connection that leaves the pool, except those that are detached and
-    /// those whose runtime is gone, which are dropped. Bounded by
+    /// those whose runtime is gone, which are dropped (as is one for which a [`Blocking`](crate::Blocking)
+    /// manager gets no thread). Bounded by
     /// [`close_timeout`](crate::Builder::close_timeout), after which the connection is dropped.
     /// The place in the pool is free only when this is over.
     ///

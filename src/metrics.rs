@@ -262,7 +262,8 @@ fn number(connections: usize) -> f64 {
 impl Observer for PoolMetrics {
     fn configured(&self, event: &Configured) {
         self.inner.max.set(number(event.max_size));
-        self.inner.idle_min.set(number(event.min_idle));
+        let idle_min = event.min_idle.min(event.max_size);
+        self.inner.idle_min.set(number(idle_min));
         let idle_max = event.max_idle.unwrap_or(event.max_size);
         self.inner
             .idle_max

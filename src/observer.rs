@@ -73,7 +73,8 @@ observer! {
     /// A connection has been lent for longer than the
     /// [`leak_threshold`](crate::Builder::leak_threshold). Told once for each loan.
     leaked(loan: &Loan),
-    /// A connection came back after all, after it was reported as [leaked](Self::leaked).
+    /// A connection came back after all, or was detached, after it was reported as
+    /// [leaked](Self::leaked).
     leak_returned(loan: &Loan),
     /// A caller's deadline passed.
     timed_out(event: &TimedOut),

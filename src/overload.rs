@@ -46,7 +46,8 @@ pub(crate) struct Overload {
     next: Moment,
     /// When the timer goes off next, if somebody waits.
     tick: Moment,
-    /// Who joined the queue up to then and is still its head: nothing was served in between.
+    /// Since when the head of the queue had been waiting when the timer went off last. If it is still the
+    /// head, nothing was served in between.
     seen: Moment,
     /// How many connections had been given back when somebody was last served.
     turn: u64,
@@ -147,11 +148,9 @@ impl Overload {
             return false;
         }
         self.skip_to(now);
-        if first > self.seen {
-            self.seen = now;
+        if std::mem::replace(&mut self.seen, first) < first {
             return false;
         }
-        self.seen = first;
         if now < self.next {
             return false;
         }

@@ -107,7 +107,8 @@ impl Timeouts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The pool was paused, and [set](crate::PausePolicy::FailFast) to say so at once.
+    /// The pool was paused, and [set](crate::PausePolicy::FailFast) to say so at once. A
+    /// [`try_acquire`](crate::Pool::try_acquire) that meets that counts as well.
     Paused,
     /// As many waited already as [`max_waiters`](crate::Builder::max_waiters) allows.
     QueueFull,

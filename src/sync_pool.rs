@@ -17,8 +17,8 @@ use crate::lending;
 use crate::loan::{Loan, Site};
 use crate::manager::{FromFn, Manager, Metrics};
 use crate::pool::Pool;
-use crate::primitives::{Arc, contain};
-use crate::runtime::Runtime;
+use crate::primitives::Arc;
+use crate::runtime::{Runtime, about_to_block};
 use crate::shared::Shared;
 use crate::status::{Statistics, Status};
 
@@ -37,7 +37,7 @@ use crate::status::{Statistics, Status};
 /// here holds up its tasks, but is served nevertheless, as long as another is free. If all threads of
 /// the pool's own runtime block here, or its only one does, nothing else can run: a call to acquire
 /// ends at its deadline, and one that has none (`fill`, `release`, `pause`, `wait_reset`, `close`) does
-/// not end.
+/// not end. Nor does any while the runtime's clock is paused, as for a test, by whoever blocks here.
 ///
 /// # Examples
 ///
@@ -234,7 +234,8 @@ impl<M: Manager> SyncPool<M> {
     ///
     /// # Blocking
     ///
-    /// Blocks this thread for at most `grace`, wherever it is called.
+    /// Blocks this thread for at most `grace`, wherever it is called: on the runtime's clock, which may have
+    /// been paused for a test, and besides what destructors of connections take once the runtime is gone.
     pub fn close_within(&self, grace: Duration) -> usize {
         let end = self.pool.shared().now().after(grace);
         let closing = pin!(self.pool.close_within(grace));
@@ -357,7 +358,7 @@ pub(crate) fn park_until<F: Future>(
             Poll::Pending => {}
         }
         // What is waited for may be a task that this thread has just spawned or woken.
-        contain(|| runtime.about_to_block());
+        about_to_block(runtime);
         match left() {
             None => parker.park(),
             Some(Duration::ZERO) => return None,

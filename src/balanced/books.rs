@@ -53,11 +53,27 @@ struct Account {
     recheck_at: Option<Moment>,
     /// How long attempts that succeed take, not to be optimistic; zero if nothing is known yet.
     usual: Duration,
+    /// How long those took that were broken off since the last that succeeded, all together.
+    broken_off: Duration,
 }
+
+/// An attempt that is broken off sooner says nothing by itself, however quick others were.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(250);
+
+/// So many times as long as one alone may attempts that are broken off take together and say nothing: else
+/// an endpoint that hangs would stay up if nobody had the patience to see that.
+const PATIENCE: u32 = 4;
 
 impl Account {
     fn is_down(&self, now: Moment) -> bool {
         self.recheck_at.is_some_and(|at| now < at)
+    }
+
+    /// An attempt was broken off after so long. True if it had its time, or several had it together.
+    fn breaks_off(&mut self, took: Duration) -> bool {
+        let patience = self.usual.max(SHORTEST_PATIENCE);
+        self.broken_off = self.broken_off.saturating_add(took);
+        took >= patience || self.broken_off >= patience.saturating_mul(PATIENCE)
     }
 }
 
@@ -70,6 +86,7 @@ impl Books {
             proven: 0,
             recheck_at: None,
             usual: Duration::ZERO,
+            broken_off: Duration::ZERO,
         };
         Books {
             accounts: Mutex::new(Accounts {
@@ -97,6 +114,7 @@ impl Books {
         for account in &mut accounts.endpoints {
             account.recheck_at = None;
             account.proven = turns;
+            account.broken_off = Duration::ZERO;
         }
     }
 
@@ -150,7 +168,7 @@ impl Books {
 }
 
 /// An attempt to connect to an endpoint. One that is dropped, because somebody broke it off, has
-/// failed if others were quicker; if it had no time to succeed, it says nothing.
+/// failed if others were quicker; if it had no time to succeed, it says nothing by itself.
 pub(super) struct Attempt<'a> {
     /// `None` once it has come to its end.
     load: Option<Load>,
@@ -179,6 +197,7 @@ impl Attempt<'_> {
             account.proven = account.proven.max(self.turn);
             account.recheck_at = None;
             account.usual = usual_after(account.usual, took);
+            account.broken_off = Duration::ZERO;
         });
         load
     }
@@ -210,12 +229,11 @@ impl Drop for Attempt<'_> {
         let now = self.time.moment();
         let (took, recheck_at) = (now.elapsed_since(self.begun), now.after(self.recheck_after));
         load.books.with(self.endpoint, |account| {
-            let had_its_time = self.has_failed || took >= account.usual;
             // One that hung while the endpoint came back has nothing to say about it.
             if account.proven >= self.turn {
                 return;
             }
-            if had_its_time {
+            if self.has_failed || account.breaks_off(took) {
                 account.recheck_at = Some(recheck_at);
             } else if self.is_recheck && account.turn == self.turn {
                 // It is not set apart any longer.

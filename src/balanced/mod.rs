@@ -223,6 +223,10 @@ impl<M: Manager> Balanced<M> {
 
     /// How long the next attempt may take if so many, with that one, are yet to be made.
     fn limit(&self, end: Moment, attempts: usize) -> Option<Duration> {
+        if !self.time.is_attached() {
+            // There is no timer.
+            return None;
+        }
         let attempts = u32::try_from(attempts).unwrap_or(u32::MAX).max(1);
         let share =
             (end != Moment::NEVER).then(|| end.elapsed_since(self.time.moment()) / attempts);
@@ -264,6 +268,9 @@ impl<M: Manager> Manager for Balanced<M> {
             match self.connect_to(endpoint, limit).await {
                 Ok(connection) => {
                     let load = attempt.succeeded();
+                    // Errors have destructors, and one that panicked on the way out would take the
+                    // connection with it.
+                    contain(|| drop(failures));
                     return Ok(BalancedConnection { connection, load });
                 }
                 Err(error) => {

@@ -25,6 +25,10 @@ impl Time {
         let _ = self.attached.set((Arc::clone(runtime), runtime.now()));
     }
 
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.get().is_some()
+    }
+
     pub(super) fn moment(&self) -> Moment {
         let origin = self.attached.get().map_or(self.made, |attached| attached.1);
         Moment::since(origin, self.now())

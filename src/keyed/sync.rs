@@ -187,7 +187,8 @@ where
     ///
     /// # Blocking
     ///
-    /// Blocks this thread for at most `grace`, wherever it is called.
+    /// Blocks this thread for at most `grace`, wherever it is called: on the runtime's clock, which may have
+    /// been paused for a test, and besides what destructors of connections take once the runtime is gone.
     pub fn close_within(&self, grace: Duration) -> usize {
         let runtime = self.pool.runtime();
         let begun = now(&**runtime);

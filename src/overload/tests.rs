@@ -158,7 +158,11 @@ fn the_timer_leaves_alone_those_who_have_come_since() {
     assert!(!overload.ticks(at(150), at(200)), "the head is another");
     assert!(!overload.is_slow());
     assert!(!overload.ticks(at(201), at(300)), "and again");
-    assert!(overload.ticks(at(300), at(400)), "seen by the one before");
+    assert!(
+        !overload.ticks(at(250), at(400)),
+        "whoever was the head is served"
+    );
+    assert!(overload.ticks(at(250), at(500)), "still the same");
 }
 
 #[test]

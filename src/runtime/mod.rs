@@ -51,6 +51,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod overdue;
 #[cfg(feature = "smol")]
 mod smol;
 #[cfg(feature = "tokio")]
@@ -69,7 +71,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
 
-use crate::primitives::Arc;
+use crate::primitives::{Arc, contain};
 
 /// A boxed future that owns everything it needs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -102,7 +104,8 @@ pub trait Spawner: Send + Sync + 'static {
     /// Runs `work` where blocking is allowed; by default on a thread of its own.
     ///
     /// Only [`Blocking`](crate::Blocking) managers use it. Like [`spawn`](Spawner::spawn) it may
-    /// drop the work when the runtime is gone.
+    /// drop the work when the runtime is gone. A runtime that has so many threads for it and no more is
+    /// to begin it soon all the same: those threads may all wait for the pool.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         // A machine that is out of threads drops the work, which the trait allows.
         let _ = std::thread::Builder::new()
@@ -175,6 +178,14 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
         (**self).sleep_until(at)
     }
+}
+
+/// This thread is about to block, and may be anybody's: what is waited for may depend on another runtime than
+/// the pool's.
+pub(crate) fn about_to_block(runtime: &dyn Runtime) {
+    contain(|| runtime.about_to_block());
+    #[cfg(feature = "tokio")]
+    contain(tokio::about_to_block);
 }
 
 /// The runtime that surrounds this call, or that a feature provides anywhere.

@@ -1,7 +1,9 @@
 //! smol's global executor.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use super::overdue::Overdue;
 use super::{BoxFuture, Spawner, Timer};
 
 /// Runs a pool on smol's global executor.
@@ -31,7 +33,10 @@ impl Spawner for SmolRuntime {
     }
 
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        ::smol::unblock(work).detach();
+        // Its threads are those of the process, so what has them begin in time is as well.
+        static OVERDUE: OnceLock<Arc<Overdue>> = OnceLock::new();
+        let (given, _) = OVERDUE.get_or_init(Arc::default).give(self, work);
+        ::smol::unblock(|| given.begin()).detach();
     }
 }
 

@@ -25,6 +25,8 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
+        // While it counts as what they counted on.
+        self.tell_late_ones(now, fx);
         self.leave(from, Some(now));
         self.statistics.connects += 1;
         fx.progress = true;
@@ -129,12 +131,12 @@ impl<C, E> State<C, E> {
         }
     }
 
-    /// True if that attempt is all that those had who were there when it began: none that can be counted
-    /// on is older, and nothing has been learnt of the server since.
+    /// True if that attempt is all that those had who were there when it began: no older one may be in
+    /// time, and nothing has been learnt of the server since.
     fn is_news_to_those_before(&self, attempt: Stage, now: Moment) -> bool {
         match attempt {
             Stage::Connecting(id) => {
-                id >= self.retry.since() && !self.attempts.older_is_promising(id, now)
+                id >= self.retry.since() && !self.attempts.older_is_in_patience(id, now)
             }
             _ => false,
         }
@@ -205,6 +207,8 @@ impl<C, E> State<C, E> {
         now: Moment,
         fx: &mut Effects<C, E>,
     ) -> Rejected<C> {
+        // While it counts as what they counted on.
+        self.tell_late_ones(now, fx);
         self.leave(from, verified.then_some(now));
         if verified {
             live.fit_at = now;

@@ -78,7 +78,8 @@ impl<C, E> State<C, E> {
             return 0;
         }
         let fresh = self.allowance(self.hopeful(now), 0, now);
-        let lost = self.driverless.saturating_sub(self.free());
+        let in_time = self.waiters.len().saturating_sub(self.late_ones(now));
+        let lost = self.driverless.saturating_sub(self.free()).min(in_time);
         match cfg!(mutant = "driverless-not-hungry") {
             true => fresh,
             false => fresh + lost,
@@ -88,10 +89,15 @@ impl<C, E> State<C, E> {
     /// Those who wait and have nothing coming, as far as the limit on concurrent connects lets them
     /// hope for it, and the first of them are not late.
     fn hopeful(&self, now: Moment) -> usize {
+        let in_time = self.unserved(now).saturating_sub(self.late_ones(now));
+        in_time.min(self.connect_room())
+    }
+
+    /// How many of the first in the queue are late.
+    fn late_ones(&self, now: Moment) -> usize {
         let first = self.waiters.iter();
         let late = first.take_while(|(_, waiter)| waiter.deadline <= now);
-        let in_time = self.unserved(now).saturating_sub(late.count());
-        in_time.min(self.connect_room())
+        late.count()
     }
 
     /// When a tenant will have use for a place, although it holds none that is free. To one that

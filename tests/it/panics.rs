@@ -2,6 +2,7 @@
 //! poisons nothing.
 
 mod at_the_end;
+mod hosts;
 mod keys;
 mod lost;
 mod renewing;

@@ -2,6 +2,8 @@
 
 mod begun_here;
 mod coarse;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod crowded;
 #[cfg(feature = "tokio")]
 mod greedy;
 mod inline;
@@ -10,6 +12,8 @@ mod on_tokio;
 
 use std::future::{Ready, ready};
 use std::io;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +29,24 @@ mod threads {
     include!("../support/threads.rs");
 }
 use threads::Threads;
+
+/// Runs this test in a process of its own, with these variables in its environment. True if this is that.
+#[cfg(any(feature = "tokio", feature = "smol"))]
+fn is_alone(test: &str, variables: &[(&str, &str)]) -> bool {
+    const ALONE: &str = "WATERTIGHT_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("runtimes::{test}"), "--exact"])
+        .env(ALONE, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let run = String::from_utf8_lossy(&alone.stdout).contains("1 passed");
+    assert!(alone.status.success() && run, "{alone:?}");
+    false
+}
 
 /// Counts what it is asked for.
 #[derive(Clone, Default)]

@@ -11,6 +11,7 @@ use ::tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::end::End;
 use self::sleep::{OnTheTimerThread, SleepOn};
+use super::overdue::Overdue;
 use super::{BoxFuture, Spawner, Timer};
 use crate::primitives::{Arc, Mutex, OnceLock, contain};
 
@@ -38,6 +39,7 @@ use crate::primitives::{Arc, Mutex, OnceLock, contain};
 pub struct TokioRuntime {
     handle: Handle,
     end: Arc<End>,
+    overdue: Arc<Overdue>,
 }
 
 impl TokioRuntime {
@@ -47,8 +49,11 @@ impl TokioRuntime {
     /// ([`enable_time`](::tokio::runtime::Builder::enable_time)); building a pool fails with
     /// [`BuildError::NoTimer`](crate::BuildError::NoTimer) if it has not.
     pub fn new(handle: Handle) -> Self {
-        let end = Arc::new(End::default());
-        TokioRuntime { handle, end }
+        TokioRuntime {
+            handle,
+            end: Arc::default(),
+            overdue: Arc::default(),
+        }
     }
 
     /// Uses the runtime that this is called in.
@@ -111,6 +116,21 @@ impl TokioRuntime {
     }
 }
 
+/// A worker keeps the task that it scheduled last for itself, and no other may take that away. The next one
+/// takes its place; and the one after that wakes another worker, which looks after timers and I/O from then
+/// on.
+pub(super) fn about_to_block() {
+    let Ok(here) = Handle::try_current() else {
+        return;
+    };
+    // A single thread has nobody to give anything to.
+    if here.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        for _ in 0..2 {
+            drop(here.spawn(async {}));
+        }
+    }
+}
+
 impl Spawner for TokioRuntime {
     fn spawn(&self, task: BoxFuture<()>) {
         drop(self.handle.spawn(task));
@@ -126,35 +146,12 @@ impl Spawner for TokioRuntime {
         Some(id.to_string())
     }
 
-    /// A worker keeps the task that it scheduled last for itself, and no other may take that away. The
-    /// next one takes its place; and the one after that wakes another worker, which looks after timers
-    /// and I/O from then on. Whether the pool is on this runtime or not: what is waited for may be.
-    fn about_to_block(&self) {
-        let Ok(here) = Handle::try_current() else {
-            return;
-        };
-        // A single thread has nobody to give anything to.
-        if here.runtime_flavor() != RuntimeFlavor::CurrentThread {
-            for _ in 0..2 {
-                drop(here.spawn(async {}));
-            }
-        }
-    }
-
     /// If tokio gets no thread for it, it panics and keeps the work until one comes by, which may be
     /// never. So that is taken away from it again, and dropped.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        let ours = Arc::new(Mutex::new(Some(work)));
-        let tokios = Arc::clone(&ours);
-        let run = move || {
-            let work = tokios.lock().take();
-            if let Some(work) = work {
-                work();
-            }
-        };
-        if contain(|| drop(self.handle.spawn_blocking(run))).is_none() {
-            let refused = ours.lock().take();
-            drop(refused);
+        let (given, offer) = self.overdue.give(self, work);
+        if contain(|| drop(self.handle.spawn_blocking(|| given.begin()))).is_none() {
+            drop(offer.take());
         }
     }
 }

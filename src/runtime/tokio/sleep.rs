@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use ::tokio::task::coop::{Unconstrained, unconstrained};
 use ::tokio::task::try_id;
 use futures_timer::Delay;
 
@@ -16,8 +17,11 @@ use crate::primitives::{Arc, contain};
 pin_project_lite::pin_project! {
     /// A sleep that goes on when its runtime has shut down.
     pub(super) struct SleepOn {
+        at: Instant,
+        // Not by tokio's cooperative budget: whoever blocks in a poll gets no new one, and once it is used up
+        // this would never ring, but wake him at once, again and again.
         #[pin]
-        sleep: ::tokio::time::Sleep,
+        sleep: Unconstrained<::tokio::time::Sleep>,
         sentinel: Arc<Sentinel>,
         // Where somebody who is no task is told of the end.
         place: Option<Place<Arc<Bell>>>,
@@ -29,7 +33,8 @@ pin_project_lite::pin_project! {
 impl SleepOn {
     pub(super) fn until(at: Instant, sentinel: Arc<Sentinel>) -> Self {
         SleepOn {
-            sleep: ::tokio::time::sleep_until(at.into()),
+            at,
+            sleep: unconstrained(::tokio::time::sleep_until(at.into())),
             sentinel,
             place: None,
             instead: None,
@@ -42,7 +47,6 @@ impl Future for SleepOn {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let at = this.sleep.deadline();
         if this.instead.is_none() {
             // A task goes with its runtime, and need not be told.
             if try_id().is_none() {
@@ -62,7 +66,7 @@ impl Future for SleepOn {
         }
         let delay = this.instead.get_or_insert_with(|| {
             let now = this.sentinel.end.now(&this.sentinel.handle);
-            let left = at.into_std().saturating_duration_since(now);
+            let left = this.at.saturating_duration_since(now);
             Box::new(OnTheTimerThread::during(left))
         });
         Pin::new(delay).poll(cx)

@@ -280,6 +280,48 @@ fn whoever_is_late_casts_no_doubt_on_the_attempt_of_another() {
     assert_eq!(pool.attempts.promising(at(600)), 1);
 }
 
+/// Nor if that which he counted on succeeds, too late for him.
+#[test]
+fn whoever_is_late_for_a_connection_casts_no_doubt_on_the_attempt_of_another() {
+    let mut pool = pool(|_| ());
+    let (_, begun) = wait(&mut pool, 0, 500);
+    let (other, _) = wait(&mut pool, 300, 9000);
+    let _ = connect(&mut pool, &begun, 1, 600);
+    let _ = served(&mut pool, other);
+    assert_eq!(pool.attempts.promising(at(1050)), 1);
+}
+
+#[test]
+fn whoever_is_late_for_a_check_casts_no_doubt_on_the_check_of_another() {
+    let mut pool = pool(|config| {
+        config.check_policy = CheckPolicy::IdleFor(Duration::from_millis(100));
+    });
+    for live in lent(&mut pool, 2) {
+        let _ = give_back(&mut pool, live, 0);
+    }
+    let (_, mut begun) = wait(&mut pool, 101, 500);
+    let (other, _) = wait(&mut pool, 300, 9000);
+    let (live, id) = begun.check.remove(0);
+    let _ = fx(|fx| pool.passed(live, Stage::Checking(Some(id)), true, at(600), fx));
+    let _ = served(&mut pool, other);
+    assert_eq!(pool.attempts.promising(at(1050)), 1);
+}
+
+/// The older one is on time, whoever has no patience with it.
+#[test]
+fn failure_does_not_speak_for_one_with_an_older_attempt_that_somebody_gave_up_on() {
+    let mut pool = circuit(|config| config.max_size = 2);
+    let (_, begun) = wait(&mut pool, 0, 9000);
+    let _ = refuse(&mut pool, &begun, 1);
+    let (_, older) = wait(&mut pool, 30, 130);
+    let (other, begun) = wait(&mut pool, 60, 9000);
+    assert_eq!((older.connect.len(), begun.connect.len()), (1, 1));
+    let _ = refuse(&mut pool, &begun, 131);
+    assert!(waits(&mut pool, other));
+    let _ = refuse(&mut pool, &older, 140);
+    assert!(is_refused(&mut pool, other));
+}
+
 /// They may be polled no more, and what is theirs is not made known to those after them.
 #[test]
 fn error_of_an_attempt_is_for_those_who_are_in_time() {

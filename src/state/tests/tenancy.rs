@@ -182,6 +182,18 @@ fn a_tenant_whose_attempts_fail_sleeps_on_when_nobody_waits() {
 }
 
 #[test]
+fn a_lost_attempt_of_one_who_is_late_is_not_hungry() {
+    let mut pool = tenant(1);
+    let (_, begun) = wait(&mut pool, 0, 1000);
+    pool.give_up_next();
+    let stage = attempt(&begun);
+    let _ = fx(|fx| pool.given_back(stage, 0, CloseReason::Shutdown, true, at(1), fx));
+    let _ = fx(|fx| pool.advance(at(1), fx));
+    assert_eq!(pool.standing(at(999)).hunger, 1);
+    assert_eq!(pool.standing(at(1000)).hunger, 0);
+}
+
+#[test]
 fn a_lost_attempt_is_not_driven_without_a_place() {
     let mut pool = tenant(1);
     let (key, begun) = wait(&mut pool, 0, 1000);

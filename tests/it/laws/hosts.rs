@@ -1,8 +1,9 @@
 //! Several hosts behind one pool.
 
 use std::error::Error;
+use std::time::Duration;
 
-use futures_lite::future::or;
+use futures_lite::future::{or, yield_now, zip};
 use watertight::{
     AcquireError, BalancePolicy, Balanced, BalancedConnection, BalancedError, CheckPolicy,
     Condition, ConnectError, ConnectPolicy, EndpointStatus, Manager, Pool, PooledConnection,
@@ -35,6 +36,9 @@ laws! {
         host_that_hangs_is_tried_by_one_at_a_time_however_soon_it_is_due,
         attempt_that_is_broken_off_takes_its_host_down,
         attempt_that_is_broken_off_before_its_time_says_nothing,
+        host_that_hangs_is_found_out_by_those_who_never_give_it_its_time,
+        attempt_that_is_broken_off_early_says_nothing_of_a_host_that_nobody_knows,
+        what_was_broken_off_before_a_success_or_a_reset_does_not_count,
         recheck_that_is_broken_off_before_its_time_keeps_nobody_away,
         late_failure_says_nothing_of_a_host_that_is_back,
         unattached_hosts_need_no_runtime;
@@ -542,6 +546,68 @@ async fn attempt_that_is_broken_off_before_its_time_says_nothing(w: World) {
     assert!(down(), "who fails needs no time for that");
 }
 
+/// Law 198, with a pool that has less patience than the host needed once.
+async fn host_that_hangs_is_found_out_by_those_who_never_give_it_its_time(w: World) {
+    let h = Hosts::one_by_one(&w, 2, |b| b);
+    let connects = h.hosts[0].connects();
+    connects.next([ok().after(w.ms(3000))]);
+    connects.always(hang());
+    h.pool.set_connect_timeout(w.ms(4000)).unwrap();
+    let held = h.acquire().await.unwrap();
+    assert_eq!(endpoints(std::slice::from_ref(&held)), [0]);
+    h.pool.set_connect_timeout(w.ms(1000)).unwrap();
+    let mut tries = 0;
+    while !h.down()[0] {
+        drop(h.acquire().await);
+        h.pool.retain(|_, _| false);
+        tries += 1;
+        assert!(tries < 30, "half of the calls, for ever");
+    }
+    assert!(h.tries()[0] > 4, "{:?}", h.tries());
+    drop(held);
+}
+
+/// Law 198.
+async fn attempt_that_is_broken_off_early_says_nothing_of_a_host_that_nobody_knows(w: World) {
+    let hosts = [w.sibling()];
+    hosts[0].ledger().set_limit(usize::MAX);
+    hosts[0].connects().always(hang());
+    let balanced = Balanced::new(hosts.iter().map(World::manager));
+    balanced.attach(&w.runtime());
+    for (milliseconds, down) in [(200, false), (260, true)] {
+        let connect = async { drop(balanced.connect().await) };
+        or(connect, w.sleep(milliseconds)).await;
+        assert_eq!(balanced.endpoints()[0].is_down, down);
+    }
+}
+
+/// Law 198.
+async fn what_was_broken_off_before_a_success_or_a_reset_does_not_count(w: World) {
+    let hosts = [w.sibling()];
+    hosts[0].ledger().set_limit(usize::MAX);
+    hosts[0].connects().always(hang());
+    let balanced = Balanced::new(hosts.iter().map(World::manager));
+    balanced.attach(&w.runtime());
+    let broken_off = async || {
+        let connect = async { drop(balanced.connect().await) };
+        or(connect, w.sleep(200)).await;
+        balanced.endpoints()[0].is_down
+    };
+    for round in 0..3 {
+        for _ in 0..4 {
+            assert!(!broken_off().await);
+        }
+        match round {
+            0 => {
+                hosts[0].connects().next([ok()]);
+                balanced.close(balanced.connect().await.unwrap()).await;
+            }
+            1 => balanced.renew(),
+            _ => assert!(broken_off().await, "together they had their time"),
+        }
+    }
+}
+
 /// Law 198.
 async fn recheck_that_is_broken_off_before_its_time_keeps_nobody_away(w: World) {
     let hosts = [w.sibling()];
@@ -579,8 +645,17 @@ async fn unattached_hosts_need_no_runtime(w: World) {
         host.ledger().set_limit(usize::MAX);
     }
     hosts[0].connects().always(err());
-    let balanced = Balanced::new(hosts.iter().map(World::manager));
-    let conn = balanced.connect().await.unwrap();
+    let gate = Gate::new();
+    hosts[1].connects().always(ok().at(&gate));
+    // Nor does it have time-outs.
+    let balanced = Balanced::new(hosts.iter().map(World::manager))
+        .connect_timeout(Duration::ZERO)
+        .endpoint_timeout(Duration::ZERO);
+    let later = async {
+        yield_now().await;
+        gate.open();
+    };
+    let conn = zip(balanced.connect(), later).await.0.unwrap();
     assert_eq!(conn.endpoint(), 1);
     assert_eq!(balanced.endpoints()[1].connections, 1);
     assert!(balanced.endpoints()[0].is_down);

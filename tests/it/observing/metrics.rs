@@ -91,6 +91,24 @@ fn pools_of_one_name_have_their_metrics_in_common() {
     });
 }
 
+/// What the pool keeps, and not what it was told when it was larger.
+#[test]
+fn idle_ones_that_are_kept_are_recorded_as_no_more_than_there_may_be() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = Mortal::new();
+        let pool = builder("db", &runtime, made).max_size(3).min_idle(2);
+        let pool = pool.build().unwrap();
+        assert_eq!(Seen::at(&exporter).of_connections("idle_min db"), "2");
+        pool.resize(1);
+        let seen = Seen::at(&exporter);
+        assert_eq!(seen.of_connections("idle_min db"), "1");
+        assert_eq!(seen.of_connections("idle_max db"), "1");
+        drop(pool);
+    });
+}
+
 #[test]
 fn pool_is_recorded_by_the_names_of_the_conventions() {
     let recorder = PrometheusBuilder::new().build_recorder();

@@ -1,5 +1,6 @@
 //! On tokio.
 
+mod in_a_task;
 #[cfg(unix)]
 mod refused;
 
@@ -258,78 +259,6 @@ fn manager_that_needs_a_reactor_works_from_a_plain_thread() {
     );
     assert_eq!(pool.statistics().connects, 2);
     pool.close();
-}
-
-/// Threads of the runtime that block in an acquire hold up their tasks, not the pool.
-#[test]
-fn blocking_acquire_in_a_task_does_not_dead_lock_a_multi_thread_runtime() {
-    let runtime = two_workers();
-    let connect = || async {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        Ok::<_, io::Error>(())
-    };
-    let build = move || Pool::from_fn(connect).max_size(1).build().unwrap().sync();
-    let task = runtime.spawn(async move {
-        let pool = build();
-        // A worker keeps the task that it spawned last for itself: the connect, and then the close.
-        drop(pool.acquire().unwrap());
-        pool.close();
-    });
-    runtime.block_on(task).unwrap();
-    // Nor can the keeper be waited for, which is not always there yet.
-    for _ in 0..100 {
-        let pool = runtime.block_on(async { build() });
-        let blocking = pool.clone();
-        let task = runtime.spawn(async move { blocking.acquire().map(drop) });
-        runtime.block_on(task).unwrap().unwrap();
-        pool.close();
-    }
-}
-
-/// A worker keeps what was spawned last for itself, on whichever runtime the pool is.
-#[test]
-fn blocking_acquire_gives_away_the_task_that_it_waits_for_though_the_pool_is_elsewhere() {
-    let runtime = two_workers();
-    let task = runtime.spawn(async {
-        let pool = trivial().max_size(1).runtime(TokioRuntime::background());
-        let pool = pool.build().unwrap();
-        let held = pool.acquire().await.unwrap();
-        tokio::spawn(async { drop(held) });
-        pool.sync().acquire_timeout(PATIENCE).map(drop)
-    });
-    runtime.block_on(task).unwrap().unwrap();
-}
-
-/// The other worker sleeps, and this one has been the last to look after timers.
-#[test]
-fn blocking_acquire_gives_away_the_timers_that_it_waits_for() {
-    let runtime = two_workers();
-    let task = runtime.spawn(async {
-        let pool = trivial().max_size(1).runtime(TokioRuntime::background());
-        let pool = pool.build().unwrap();
-        let held = pool.acquire().await.unwrap();
-        tokio::spawn(async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            drop(held);
-        });
-        // Until both workers have nothing to do, and this task is woken by a timer.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        pool.sync().acquire_timeout(PATIENCE).map(drop)
-    });
-    runtime.block_on(task).unwrap().unwrap();
-}
-
-/// On a single thread nothing else can run meanwhile: the deadline ends it.
-#[test]
-fn blocking_acquire_on_the_only_thread_ends_at_its_deadline() {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let pool = trivial().max_size(1).build().unwrap();
-        let _held = pool.acquire().await.unwrap();
-        let limit = Duration::from_millis(50);
-        let late = pool.sync().acquire_timeout(limit).unwrap_err();
-        assert!(late.is_timed_out(), "{late:?}");
-    });
 }
 
 #[test]

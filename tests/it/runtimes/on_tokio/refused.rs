@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::process::Command;
 use std::task::{Context, Wake, Waker};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -41,21 +40,6 @@ fn blocking_call_that_tokio_gets_no_thread_for_is_made_all_the_same() {
     });
 }
 
-/// Runs this test in a process of its own. True if this is that.
-fn is_alone(test: &str) -> bool {
-    const ALONE: &str = "WATERTIGHT_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return true;
-    }
-    let alone = Command::new(std::env::current_exe().unwrap())
-        .args([&format!("runtimes::on_tokio::refused::{test}"), "--exact"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    assert!(alone.status.success(), "{alone:?}");
-    false
-}
-
 /// Panics on whatever thread it is woken.
 struct Explosive;
 
@@ -68,7 +52,10 @@ impl Wake for Explosive {
 /// In a process of its own, where somebody has ended the thread that times those who wait elsewhere.
 #[test]
 fn deadlines_hold_without_a_timer_thread() {
-    if !is_alone("deadlines_hold_without_a_timer_thread") {
+    if !is_alone(
+        "on_tokio::refused::deadlines_hold_without_a_timer_thread",
+        &[],
+    ) {
         return;
     }
     let explosive = Waker::from(Arc::new(Explosive));
@@ -94,7 +81,10 @@ fn deadlines_hold_without_a_timer_thread() {
 /// In a process of its own, which may open no more files for a while.
 #[test]
 fn background_thread_that_could_not_be_started_is_started_later() {
-    if !is_alone("background_thread_that_could_not_be_started_is_started_later") {
+    if !is_alone(
+        "on_tokio::refused::background_thread_that_could_not_be_started_is_started_later",
+        &[],
+    ) {
         return;
     }
     let usual = getrlimit(Resource::Nofile);
