@@ -20,6 +20,7 @@ pub struct Loan {
 }
 
 /// Who has acquired a connection.
+#[derive(Debug)]
 pub(crate) struct Borrower {
     site: Site,
     task: Option<String>,
@@ -93,12 +94,6 @@ impl fmt::Debug for Loan {
             .field("task", &self.task())
             .field("thread", &self.thread())
             .finish()
-    }
-}
-
-impl fmt::Debug for Borrower {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Borrower({})", self.site)
     }
 }
 

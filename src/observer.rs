@@ -1,6 +1,5 @@
 //! Whoever wants to watch a pool.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::event::{
@@ -127,14 +126,6 @@ impl Drop for Audience {
         for observer in self.observers.drain(..) {
             contain(|| drop(observer));
         }
-    }
-}
-
-impl fmt::Debug for Audience {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audience")
-            .field("name", &self.tracer.pool)
-            .finish_non_exhaustive()
     }
 }
 

@@ -376,3 +376,10 @@ fn time_out_blames_no_holder_where_there_is_none() {
     assert!(text.contains("waiting for a connection"), "{text}");
     assert!(!text.contains("held too long"), "{text}");
 }
+
+#[cfg(feature = "metrics")]
+#[test]
+fn metrics_say_of_which_pool_they_are() {
+    let metrics = watertight::PoolMetrics::new("orders");
+    assert_says(&metrics, "PoolMetrics {", &["orders"]);
+}

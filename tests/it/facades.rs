@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use watertight::{
-    AcquireError, BoxFuture, Builder, KeyedPool, Manager, Phase, Pool, PooledConnection, Spawner,
-    SyncPool, Timer,
+    AcquireError, BoxFuture, Builder, Condition, KeyedPool, Manager, Phase, Pool, PooledConnection,
+    Spawner, SyncPool, Timer,
 };
 
 mod threads {
@@ -44,6 +44,37 @@ fn until(condition: impl Fn() -> bool) {
         assert!(Instant::now() < end, "it never came");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Takes its time to make a connection fit again.
+struct Thorough;
+
+impl Manager for Thorough {
+    type Connection = ();
+    type Error = Infallible;
+
+    async fn connect(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn inspect(&self, (): &mut ()) -> Condition {
+        Condition::Dirty
+    }
+
+    async fn recycle(&self, (): &mut ()) -> Result<(), Self::Error> {
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    }
+}
+
+#[test]
+fn release_is_over_when_the_connection_is_idle_again() {
+    let pool = SyncPool::builder(Thorough)
+        .runtime(Threads)
+        .build()
+        .unwrap();
+    pool.release(pool.acquire().unwrap());
+    assert_eq!(pool.status().idle, 1, "{:?}", pool.status());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod greedy;
 mod inline;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+mod plain;
 
 use std::future::{Ready, ready};
 use std::io;

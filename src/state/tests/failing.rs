@@ -307,6 +307,20 @@ fn whoever_is_late_for_a_check_casts_no_doubt_on_the_check_of_another() {
     assert_eq!(pool.attempts.promising(at(1050)), 1);
 }
 
+/// And for no others.
+#[test]
+fn failure_speaks_for_those_who_had_no_older_attempt() {
+    let mut pool = circuit(|config| config.max_size = 2);
+    let (_, begun) = wait(&mut pool, 0, 9000);
+    let _ = refuse(&mut pool, &begun, 1);
+    let (first, older) = wait(&mut pool, 30, 9000);
+    let (other, younger) = wait(&mut pool, 60, 9000);
+    let _ = refuse(&mut pool, &older, 70);
+    assert!(is_refused(&mut pool, first) && waits(&mut pool, other));
+    let _ = refuse(&mut pool, &younger, 75);
+    assert!(is_refused(&mut pool, other));
+}
+
 /// The older one is on time, whoever has no patience with it.
 #[test]
 fn failure_does_not_speak_for_one_with_an_older_attempt_that_somebody_gave_up_on() {

@@ -15,8 +15,8 @@ use metrics::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use watertight::{
-    Backoff, Builder, CheckPolicy, ConnectPolicy, FromFn, Pool, PoolMetrics, PooledConnection,
-    VirtualRuntime,
+    Backoff, Builder, CheckPolicy, ConnectPolicy, FromFn, Manager, Metrics, Pool, PoolMetrics,
+    PooledConnection, VirtualRuntime,
 };
 
 use crate::support::Mortal;
@@ -88,6 +88,50 @@ fn pools_of_one_name_have_their_metrics_in_common() {
         assert_eq!(seen.of_connections("idle_max db"), "4");
         pools[0].resize(1);
         assert_eq!(Seen::at(&exporter).of_connections("max db"), "1");
+    });
+}
+
+/// Its first connection is not fit any more when it is checked.
+struct Moody;
+
+impl Manager for Moody {
+    type Connection = ();
+    type Error = &'static str;
+
+    async fn connect(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    async fn check(&self, (): &mut (), metrics: &Metrics) -> Result<(), &'static str> {
+        match metrics.id() {
+            0 => Err("moody"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn checks_that_fail_are_counted_and_those_that_do_not_are_not() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    with_local_recorder(&recorder, || {
+        let runtime = Mortal::new();
+        let pool = Pool::builder(Moody)
+            .runtime(runtime.clone())
+            .observer(PoolMetrics::new("db"))
+            .check_policy(CheckPolicy::Always);
+        let pool = pool.build().unwrap();
+        for _ in 0..4 {
+            drop(runtime.block_on(pool.acquire()).unwrap());
+        }
+        let failures = "watertight_connection_check_failures db";
+        assert_eq!(Seen::at(&exporter).get(failures), "1");
+        let text = exporter.render();
+        let told = text.lines().filter(|line| line.starts_with("# HELP"));
+        let told: Vec<_> = told.collect();
+        let checks = "# HELP watertight_connection_check_failures Checks that failed.";
+        assert!(told.contains(&checks), "{told:?}");
+        assert!(told.len() > 10, "{told:?}");
     });
 }
 
