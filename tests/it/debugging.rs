@@ -383,3 +383,14 @@ fn metrics_say_of_which_pool_they_are() {
     let metrics = watertight::PoolMetrics::new("orders");
     assert_says(&metrics, "PoolMetrics {", &["orders"]);
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn runtime_of_tokio_says_whether_it_is_down() {
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let runtime = watertight::TokioRuntime::new(tokio.handle().clone());
+    assert_says(&runtime, "TokioRuntime {", &["down: false"]);
+}

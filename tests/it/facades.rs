@@ -286,6 +286,37 @@ fn pools_with_keys_do_by_every_verb_what_they_do_for_tasks() {
 }
 
 #[test]
+fn pools_say_their_names_and_what_is_lent() {
+    let pool = SyncPool::builder(Numbers::default())
+        .name("one")
+        .runtime(Threads)
+        .build()
+        .unwrap();
+    assert_eq!(pool.name(), Some("one"));
+    assert_eq!(sync_pool(1).name(), None);
+    let keyed = |name| {
+        KeyedPool::builder(|_: &u8| Numbers::default())
+            .each(|each| {
+                let each = each
+                    .leak_threshold(Duration::from_secs(60))
+                    .runtime(Threads);
+                match name {
+                    Some(name) => each.name(name),
+                    None => each,
+                }
+            })
+            .build_sync()
+            .unwrap()
+    };
+    assert_eq!(keyed(None::<&str>).name(), None);
+    let keyed = keyed(Some("many"));
+    assert_eq!(keyed.name(), Some("many"));
+    let _held = keyed.acquire(&1).unwrap();
+    assert_eq!(keyed.loans(&1).len(), 1);
+    assert_eq!(keyed.loans(&2).len(), 0);
+}
+
+#[test]
 fn threads_and_tasks_use_the_same_pool() {
     let pool = Pool::builder(Numbers::default())
         .runtime(Threads)

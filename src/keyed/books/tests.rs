@@ -48,32 +48,71 @@ impl crate::Timer for Nowhere {
     }
 }
 
+type Connect = fn() -> std::future::Ready<Result<(), ()>>;
+
+/// Enters a tenant by that number into the books.
+fn enter(books: &mut Books<u64, crate::FromFn<Connect>>, number: u64) {
+    let connect: Connect = || std::future::ready(Ok(()));
+    let key = Arc::new(number);
+    let handle = Shared::start(
+        crate::FromFn::new(connect),
+        Config::default(),
+        Arc::new(Nowhere),
+        crate::observer::Audience::default(),
+        None,
+    );
+    books.names.insert(Arc::clone(&key), TenantId(number));
+    let tenant = Tenant {
+        key,
+        handle,
+        users: 0,
+        account: Account::default(),
+    };
+    books.tenants.insert(TenantId(number), tenant);
+}
+
+/// A tenant for whom so many wait.
+fn hungry(waiters: usize) -> Books<u64, crate::FromFn<Connect>> {
+    let mut books = Books::new(4, &Config::default());
+    enter(&mut books, 0);
+    let tenant = &books.tenants[&TenantId(0)];
+    let mut state = tenant.handle.shared.state.lock();
+    state.become_tenant(0);
+    for _ in 0..waiters {
+        let (mut fx, mut waker) = (Effects::new(), Some(std::task::Waker::noop().clone()));
+        let joined = state.join(Moment::START, Moment::NEVER, &mut waker, &mut fx);
+        assert!(matches!(joined, crate::state::Join::Queued { .. }));
+    }
+    drop(state);
+    books
+}
+
+#[test]
+fn place_that_is_of_no_use_is_given_up_again() {
+    let mut books = hungry(0);
+    let (mut todo, at) = (Todo::new(), Instant::now());
+    books.grant(TenantId(0), at, &mut todo);
+    assert_eq!(books.tenants[&TenantId(0)].standing(at).spare, 0);
+    todo.carry_out();
+}
+
+#[test]
+fn whoever_has_use_for_another_place_is_in_the_queue_for_that() {
+    let mut books = hungry(2);
+    let (mut todo, at) = (Todo::new(), Instant::now());
+    books.grant(TenantId(0), at, &mut todo);
+    let standing = books.tenants[&TenantId(0)].standing(at);
+    assert_eq!((standing.size, standing.hunger), (1, 1));
+    assert_eq!(books.accounts.first(), Some(TenantId(0)));
+}
+
 #[test]
 fn the_names_of_a_crowd_leave_little_when_it_has_been_forgotten() {
     // Enough of them that what is left of the table when they have gone would still be a crowd's.
     const CROWD: u64 = 6000;
-    type Connect = fn() -> std::future::Ready<Result<(), ()>>;
-    let connect: Connect = || std::future::ready(Ok(()));
-    let runtime: Arc<dyn crate::Runtime> = Arc::new(Nowhere);
-    let config = Config::default();
-    let mut books = Books::new(1, &config);
+    let mut books = Books::new(1, &Config::default());
     for number in 0..CROWD {
-        let key = Arc::new(number);
-        let handle = Shared::start(
-            crate::FromFn::new(connect),
-            config,
-            Arc::clone(&runtime),
-            crate::observer::Audience::default(),
-            None,
-        );
-        books.names.insert(Arc::clone(&key), TenantId(number));
-        let tenant = Tenant {
-            key,
-            handle,
-            users: 0,
-            account: Account::default(),
-        };
-        books.tenants.insert(TenantId(number), tenant);
+        enter(&mut books, number);
     }
     assert!(books.names.capacity() > 1024);
     let mut todo = Todo::new();

@@ -40,6 +40,7 @@ laws! {
         attempt_that_is_broken_off_early_says_nothing_of_a_host_that_nobody_knows,
         what_was_broken_off_before_a_success_or_a_reset_does_not_count,
         recheck_that_is_broken_off_before_its_time_keeps_nobody_away,
+        host_that_is_due_at_once_is_never_set_apart,
         late_failure_says_nothing_of_a_host_that_is_back,
         unattached_hosts_need_no_runtime;
 }
@@ -625,6 +626,17 @@ async fn recheck_that_is_broken_off_before_its_time_keeps_nobody_away(w: World) 
     assert!(down(), "for as long as if it had not begun");
     w.sleep(100).await;
     assert!(!down());
+}
+
+/// Law 198, where a host is passed over only in the call in which it failed.
+async fn host_that_is_due_at_once_is_never_set_apart(w: World) {
+    let h = Hosts::new(&w, 2, |b| b.recheck_after(Duration::ZERO));
+    h.hosts[0].connects().next([err(), hang()]);
+    let held = h.open(1).await;
+    let opening = h.opening();
+    w.until(|| h.tries()[0] == 2).await;
+    assert_eq!(h.down(), [false, false], "though it hangs");
+    drop((held, opening.await.unwrap()));
 }
 
 /// Law 198: a host that hung and is back is not taken down by what hung.
