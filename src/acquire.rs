@@ -347,7 +347,7 @@ impl<M: Manager> Future for Acquire<'_, M> {
             let deadline = entry.deadline;
             let at = deadline.min(due);
             let rings = entry.sleep(at, shared, cx);
-            // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+            // Whatever the timer says: one of tokio's may never ring in a task that does too much at once.
             if !rings && (joins || shared.now() < at) {
                 return Poll::Pending;
             }

@@ -91,9 +91,9 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 ///
 /// Calls are made on the threads that the runtime has for such work. If all of them are taken, by those who
 /// wait for this pool, say, a call begins on a thread of its own: with tokio and smol after 100
-/// milliseconds. One that has begun keeps tokio from ending: a runtime that is dropped waits for it. If a
-/// program is not to wait for a call that hangs, end its runtime by `shutdown_timeout` or
-/// `shutdown_background`.
+/// milliseconds. A runtime of tokio's that is dropped waits for the calls that have begun on its own threads,
+/// and for no others. If a program is not to wait for one that hangs, end the runtime by
+/// `shutdown_timeout` or `shutdown_background`.
 ///
 /// Of checks, recyclings and closes that hang there is no limit as there is of connects: each has a thread and a connection
 /// that the pool counts no more once `close_timeout` has passed as well. So give the driver time-outs of its

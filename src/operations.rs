@@ -210,7 +210,7 @@ impl<M: Manager> Pool<M> {
     ///
     /// What is still out after the grace period is *severed*: the pool has done with it and is
     /// not waited for any more. Its holder is not disturbed, and when it comes back it is closed.
-    /// (A program that ends meanwhile does not wait for that, but for the calls of a
+    /// (A program that ends meanwhile does not wait for that, unless tokio does for a call of a
     /// [`Blocking`](crate::Blocking) manager. tokio drops its tasks, and what they hold, when it shuts
     /// down; smol's global executor does not.)
     ///

@@ -46,9 +46,10 @@ pub(crate) struct Overload {
     next: Moment,
     /// When the timer goes off next, if somebody waits.
     tick: Moment,
-    /// Since when the head of the queue had been waiting when the timer went off last. If it is still the
-    /// head, nothing was served in between.
+    /// When the timer went off last.
     seen: Moment,
+    /// Somebody was served since.
+    serves: bool,
     /// How many connections had been given back when somebody was last served.
     turn: u64,
     /// A connection has become idle.
@@ -73,6 +74,7 @@ impl Overload {
             next: end,
             tick: end,
             seen: Moment::START,
+            serves: false,
             turn: 0,
             idle: false,
             misled_until: Moment::START,
@@ -105,6 +107,7 @@ impl Overload {
     /// `first`.
     pub(crate) fn served(&mut self, first: Moment, turn: u64, now: Moment) {
         self.turn = turn;
+        self.serves = true;
         self.saw(self.waited(first, now), now);
     }
 
@@ -148,7 +151,10 @@ impl Overload {
             return false;
         }
         self.skip_to(now);
-        if std::mem::replace(&mut self.seen, first) < first {
+        let has_served = std::mem::take(&mut self.serves);
+        // Whoever is first may be another since: those before him may have gone away.
+        let was_there = first <= std::mem::replace(&mut self.seen, now);
+        if has_served || !was_there {
             return false;
         }
         if now < self.next {

@@ -104,7 +104,7 @@ pub(crate) async fn reach(runtime: &dyn Runtime, at: Option<Instant>) {
         return std::future::pending().await;
     };
     let mut timer: Option<BoxFuture<()>> = None;
-    // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+    // Whatever the timer says: one of tokio's may never ring in a task that does too much in each turn.
     poll_fn(|cx| {
         if now(runtime) >= at {
             return Poll::Ready(());

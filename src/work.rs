@@ -229,7 +229,7 @@ pub(crate) async fn bounded<T>(
         };
         let sleep = timer.0.get_or_insert_with(|| runtime.sleep_until(at));
         let rings = sleep.as_mut().poll(cx).is_ready();
-        // Whatever the timer says: tokio's never rings in a task that does too much in each turn.
+        // Whatever the timer says: one of tokio's may never ring in a task that does too much in each turn.
         if runtime.now() >= at {
             return Poll::Ready(Err(Stopped::TimedOut));
         }

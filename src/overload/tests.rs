@@ -158,11 +158,25 @@ fn the_timer_leaves_alone_those_who_have_come_since() {
     assert!(!overload.ticks(at(150), at(200)), "the head is another");
     assert!(!overload.is_slow());
     assert!(!overload.ticks(at(201), at(300)), "and again");
-    assert!(
-        !overload.ticks(at(250), at(400)),
-        "whoever was the head is served"
-    );
-    assert!(overload.ticks(at(250), at(500)), "still the same");
+    assert!(overload.ticks(at(300), at(400)), "seen by the one before");
+}
+
+#[test]
+fn the_timer_leaves_alone_those_before_whom_somebody_was_served() {
+    let mut overload = after_a_wait_of(50);
+    assert!(!overload.ticks(at(160), at(200)), "he was served");
+    overload.served(at(160), 1, at(290));
+    assert!(!overload.ticks(at(170), at(300)), "and another");
+    assert!(overload.ticks(at(170), at(400)), "now nobody");
+}
+
+/// Those who have gone away were not served.
+#[test]
+fn the_timer_decides_though_each_who_waits_gives_up() {
+    let mut overload = overload();
+    assert!(!overload.ticks(at(1), at(100)));
+    assert!(!overload.ticks(at(51), at(200)), "nothing was slow before");
+    assert!(overload.ticks(at(151), at(300)), "nothing came free");
 }
 
 #[test]
@@ -213,7 +227,8 @@ fn connection_that_becomes_idle_ends_the_overload() {
 fn for_the_timer_too_a_wait_of_the_target_is_not_slow() {
     for (wait, slow) in [(10, false), (11, true)] {
         let mut overload = after_a_wait_of(wait);
-        assert_eq!(overload.ticks(Moment::START, at(200)), slow, "{wait}");
+        assert!(!overload.ticks(Moment::START, at(200)), "he was served");
+        assert_eq!(overload.ticks(Moment::START, at(300)), slow, "{wait}");
     }
 }
 

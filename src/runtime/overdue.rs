@@ -5,11 +5,14 @@
 //! goes on. So what has not begun soon begins on a thread of its own.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Runtime;
+use crate::bell::Bell;
 use crate::primitives::{Arc, Mutex, contain};
+use crate::race::race;
 use crate::shared::reach;
 
 /// So long a runtime has for finding a thread.
@@ -46,25 +49,41 @@ impl Offer {
 }
 
 /// What is handed to the runtime. If that drops it, the work is dropped, whoever else has it.
-pub(super) struct Given(Offer);
+pub(super) struct Given {
+    offer: Offer,
+    overdue: Arc<Overdue>,
+}
 
 impl Given {
     pub(super) fn begin(self) {
-        if let Some(work) = self.0.take() {
+        let work = self.take();
+        if let Some(work) = work {
             work();
         }
+    }
+
+    fn take(&self) -> Option<Work> {
+        let work = self.offer.take();
+        if work.is_some() && self.overdue.have_all_begun().is_some() {
+            self.overdue.calm.ring();
+        }
+        work
     }
 }
 
 impl Drop for Given {
     fn drop(&mut self) {
-        drop(self.0.take());
+        drop(self.take());
     }
 }
 
 /// The work that a runtime was given of late.
 #[derive(Default)]
-pub(super) struct Overdue(Mutex<Books>);
+pub(super) struct Overdue {
+    books: Mutex<Books>,
+    /// Rings when all has begun: a pool that is closed leaves no task and no timer behind.
+    calm: Bell,
+}
 
 #[derive(Default)]
 struct Books {
@@ -84,7 +103,7 @@ impl Overdue {
         let offer = Offer(Arc::new(Mutex::new(Some(work))));
         let at = runtime.now().checked_add(SOON);
         let is_first = at.is_some_and(|at| {
-            let mut books = self.0.lock();
+            let mut books = self.books.lock();
             books.offers.push_back((at, offer.clone()));
             !std::mem::replace(&mut books.is_watched, true)
         });
@@ -93,14 +112,31 @@ impl Overdue {
             let ours = runtime.clone();
             contain(|| runtime.spawn(Box::pin(watch.until_all_have_begun(ours))));
         }
-        (Given(offer.clone()), offer)
+        let given = Given {
+            offer: offer.clone(),
+            overdue: Arc::clone(self),
+        };
+        (given, offer)
+    }
+
+    /// `None` if something has not begun yet.
+    fn have_all_begun(&self) -> Option<()> {
+        let mut books = self.books.lock();
+        while books
+            .offers
+            .front()
+            .is_some_and(|(_, offer)| offer.is_taken())
+        {
+            books.offers.pop_front();
+        }
+        books.offers.is_empty().then_some(())
     }
 
     /// Begins what is overdue. Returns when the next is, or that nothing is left to be watched.
     fn hurry(&self, now: Instant) -> Option<Instant> {
         loop {
             let next = {
-                let mut books = self.0.lock();
+                let mut books = self.books.lock();
                 match books.offers.front() {
                     Some((at, offer)) if *at > now && !offer.is_taken() => return Some(*at),
                     Some(_) => books.offers.pop_front(),
@@ -128,7 +164,10 @@ impl Watch {
     async fn until_all_have_begun<R: Runtime>(mut self, runtime: R) {
         while let Some(overdue) = &self.0 {
             match overdue.hurry(runtime.now()) {
-                Some(at) => reach(&runtime, Some(at)).await,
+                Some(at) => {
+                    let all_have_begun = overdue.calm.until(|| overdue.have_all_begun());
+                    race(pin!(all_have_begun), pin!(reach(&runtime, Some(at)))).await;
+                }
                 None => self.0 = None,
             }
         }
@@ -138,7 +177,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(overdue) = &self.0 {
-            let mut books = overdue.0.lock();
+            let mut books = overdue.books.lock();
             books.is_watched = false;
             let offers = std::mem::take(&mut books.offers);
             drop(books);

@@ -1,9 +1,10 @@
 //! The pools for synchronous code: each verb does what it does for tasks, and each keeps its own
 //! time.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -231,6 +232,59 @@ fn a_thread_that_waits_keeps_its_own_time() {
     assert_eq!(pool.close_within(timeout), 1);
     drop(held);
     until(|| pool.status().size == 0);
+}
+
+/// How far the clock jumps.
+const HOUR: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    /// After so many more readings on this thread the clock jumps.
+    static UNTIL_THE_JUMP: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// A runtime whose clock jumps, and whose timers never go off.
+#[derive(Default)]
+struct Jumping(AtomicBool);
+
+impl Spawner for Jumping {
+    fn spawn(&self, task: BoxFuture<()>) {
+        Threads.spawn(task);
+    }
+}
+
+impl Timer for Jumping {
+    fn now(&self) -> Instant {
+        let left = UNTIL_THE_JUMP.get();
+        UNTIL_THE_JUMP.set(left.saturating_sub(1));
+        let has_jumped = self.0.fetch_or(left == 0, Ordering::SeqCst) || left == 0;
+        Instant::now() + if has_jumped { HOUR } else { Duration::ZERO }
+    }
+
+    fn sleep_until(&self, _: Instant) -> BoxFuture<()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Whenever it does so: its time begins when it joins the queue.
+#[test]
+fn a_thread_that_waits_has_all_its_time_though_the_clock_jumps() {
+    let timeout = Duration::from_millis(20);
+    for readings in 0..12 {
+        let pool = SyncPool::builder(Numbers::default())
+            .max_size(1)
+            .runtime(Jumping::default())
+            .build()
+            .unwrap();
+        let held = pool.acquire().unwrap();
+        UNTIL_THE_JUMP.set(readings);
+        let late = pool.acquire_timeout(timeout).unwrap_err();
+        UNTIL_THE_JUMP.set(usize::MAX);
+        let AcquireError::TimedOut { waited, .. } = late else {
+            panic!("{late}");
+        };
+        assert!(waited >= timeout, "{readings}: {waited:?}");
+        drop(held);
+    }
 }
 
 #[test]

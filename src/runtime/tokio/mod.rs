@@ -149,7 +149,13 @@ impl Spawner for TokioRuntime {
     /// If tokio gets no thread for it, it panics and keeps the work until one comes by, which may be
     /// never. So that is taken away from it again, and dropped.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        let (given, offer) = self.overdue.give(self, work);
+        let handle = self.handle.clone();
+        // As it has on tokio's own threads, wherever it begins.
+        let within = move || {
+            let _context = handle.enter();
+            work();
+        };
+        let (given, offer) = self.overdue.give(self, Box::new(within));
         if contain(|| drop(self.handle.spawn_blocking(|| given.begin()))).is_none() {
             drop(offer.take());
         }

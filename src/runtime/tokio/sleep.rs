@@ -1,11 +1,11 @@
 //! Waiting on tokio's timer, and on.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use ::tokio::task::coop::{Unconstrained, unconstrained};
+use ::tokio::task::coop::unconstrained;
 use ::tokio::task::try_id;
 use futures_timer::Delay;
 
@@ -17,11 +17,8 @@ use crate::primitives::{Arc, contain};
 pin_project_lite::pin_project! {
     /// A sleep that goes on when its runtime has shut down.
     pub(super) struct SleepOn {
-        at: Instant,
-        // Not by tokio's cooperative budget: whoever blocks in a poll gets no new one, and once it is used up
-        // this would never ring, but wake him at once, again and again.
         #[pin]
-        sleep: Unconstrained<::tokio::time::Sleep>,
+        sleep: ::tokio::time::Sleep,
         sentinel: Arc<Sentinel>,
         // Where somebody who is no task is told of the end.
         place: Option<Place<Arc<Bell>>>,
@@ -33,8 +30,7 @@ pin_project_lite::pin_project! {
 impl SleepOn {
     pub(super) fn until(at: Instant, sentinel: Arc<Sentinel>) -> Self {
         SleepOn {
-            at,
-            sleep: unconstrained(::tokio::time::sleep_until(at.into())),
+            sleep: ::tokio::time::sleep_until(at.into()),
             sentinel,
             place: None,
             instead: None,
@@ -47,6 +43,7 @@ impl Future for SleepOn {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        let at = this.sleep.deadline();
         if this.instead.is_none() {
             // A task goes with its runtime, and need not be told.
             if try_id().is_none() {
@@ -57,16 +54,19 @@ impl Future for SleepOn {
                 place.leave(cx.waker().clone());
             }
             if !this.sentinel.end.has_come() {
+                // Not by tokio's cooperative budget: whoever blocks in a poll gets no new one, and once it is
+                // used up this would never ring, but wake him at once, again and again.
+                let sleep = pin!(unconstrained(this.sleep));
                 // tokio's timer panics when it is polled after its runtime's end, and that end may
                 // come between the look above and this poll.
-                if let Some(poll) = contain(|| this.sleep.poll(cx)) {
+                if let Some(poll) = contain(|| sleep.poll(cx)) {
                     return poll;
                 }
             }
         }
         let delay = this.instead.get_or_insert_with(|| {
             let now = this.sentinel.end.now(&this.sentinel.handle);
-            let left = this.at.saturating_duration_since(now);
+            let left = at.into_std().saturating_duration_since(now);
             Box::new(OnTheTimerThread::during(left))
         });
         Pin::new(delay).poll(cx)

@@ -211,3 +211,27 @@ fn those_that_were_made_have_their_turns_before_what_comes_back_later() {
     let order: Vec<_> = pool.idle.iter().map(|live| live.connection).collect();
     assert_eq!(order, [2, 3, 1]);
 }
+
+/// Joins the queue. True if there is something to look for before the wait.
+fn is_busy(pool: &mut Pool) -> bool {
+    let (joined, _) = fx(|fx| pool.join(at(1), at(1000), &mut waker(), fx));
+    match joined {
+        Join::Queued { busy, .. } => busy,
+        other => panic!("not queued but {other:?}"),
+    }
+}
+
+#[test]
+fn whoever_comes_or_goes_takes_the_short_way_only_while_no_attempt_is_under_way() {
+    let mut pool = pool(|_| {});
+    let _live = lent(&mut pool, 1);
+    let (first, begun) = wait(&mut pool, 0, 1000);
+    assert_eq!((pool.free(), begun.connect.len()), (0, 1));
+    assert!(is_busy(&mut pool), "the attempt may hang");
+    assert!(pool.quit(first).is_none());
+    let _ = connect(&mut pool, &begun, 2, 1);
+    let _second = served(&mut pool, first);
+    assert!(!is_busy(&mut pool), "nothing but a return will serve it");
+    let (last, _) = wait(&mut pool, 1, 1000);
+    assert!(pool.quit(last).is_some());
+}

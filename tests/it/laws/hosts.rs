@@ -37,6 +37,7 @@ laws! {
         attempt_that_is_broken_off_takes_its_host_down,
         attempt_that_is_broken_off_before_its_time_says_nothing,
         host_that_hangs_is_found_out_by_those_who_never_give_it_its_time,
+        attempt_that_is_broken_off_brings_no_host_back,
         attempt_that_is_broken_off_early_says_nothing_of_a_host_that_nobody_knows,
         what_was_broken_off_before_a_success_or_a_reset_does_not_count,
         recheck_that_is_broken_off_before_its_time_keeps_nobody_away,
@@ -580,6 +581,26 @@ async fn attempt_that_is_broken_off_early_says_nothing_of_a_host_that_nobody_kno
         or(connect, w.sleep(milliseconds)).await;
         assert_eq!(balanced.endpoints()[0].is_down, down);
     }
+}
+
+/// Law 198: of two at once one fails, and the other is broken off early.
+async fn attempt_that_is_broken_off_brings_no_host_back(w: World) {
+    let hosts = [w.sibling()];
+    hosts[0].ledger().set_limit(usize::MAX);
+    let connects = hosts[0].connects();
+    connects.next([err().after(w.ms(100)), hang()]);
+    let balanced = Balanced::new(hosts.iter().map(World::manager)).recheck_after(w.ms(1000));
+    balanced.attach(&w.runtime());
+    let down = || balanced.endpoints()[0].is_down;
+    let fails = async { assert!(balanced.connect().await.is_err()) };
+    let is_broken_off = async {
+        or(async { drop(balanced.connect().await) }, w.sleep(150)).await;
+    };
+    zip(fails, is_broken_off).await;
+    w.sleep(900).await;
+    assert!(down(), "for a second after it failed");
+    w.sleep(100).await;
+    assert!(!down());
 }
 
 /// Law 198.

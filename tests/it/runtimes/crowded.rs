@@ -16,7 +16,11 @@ struct Asked(Arc<Mutex<[Vec<String>; 2]>>);
 
 impl Asked {
     fn note(&self, what: usize) {
-        let thread = thread::current().name().unwrap_or_default().to_owned();
+        let mut thread = thread::current().name().unwrap_or_default().to_owned();
+        #[cfg(feature = "tokio")]
+        if tokio::runtime::Handle::try_current().is_ok() {
+            thread.push_str(", in tokio");
+        }
         self.0.lock().unwrap()[what].push(thread);
     }
 
@@ -81,7 +85,8 @@ mod on_tokio {
             let borrows = tokio::task::spawn_blocking(|| borrow_and_close(pool));
             borrows.await.unwrap();
         });
-        assert_eq!(asked.all().map(|threads| threads.len()), [1, 1]);
+        let ours = || vec!["watertight-blocking, in tokio".to_owned()];
+        assert_eq!(asked.all(), [ours(), ours()]);
     }
 
     #[test]
@@ -93,13 +98,17 @@ mod on_tokio {
             .unwrap();
         let (asked, pool) = blocking();
         runtime.block_on(async {
+            // The thread is there already.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
             let pool = pool.build().unwrap();
             drop(pool.acquire().await.unwrap());
             pool.close().await;
+            let left = runtime.metrics().num_alive_tasks();
+            assert_eq!(left, 0, "a pool that is closed leaves no task behind");
             // For as long as it would take to begin again.
             tokio::time::sleep(Duration::from_millis(300)).await;
         });
-        let theirs = || vec!["theirs".to_owned()];
+        let theirs = || vec!["theirs, in tokio".to_owned()];
         assert_eq!(asked.all(), [theirs(), theirs()]);
     }
 

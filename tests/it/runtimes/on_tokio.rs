@@ -127,6 +127,24 @@ fn sleep_from_elsewhere_leaves_nothing_behind() {
     assert_eq!(runtime.metrics().num_alive_tasks(), 0);
 }
 
+/// From where there is no runtime, of one that is there and then is not.
+#[test]
+fn sleep_from_elsewhere_goes_on_though_the_clock_was_paused() {
+    let paused = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    paused.block_on(async { tokio::time::sleep(Duration::from_secs(3600)).await });
+    let ours = TokioRuntime::new(paused.handle().clone());
+    let soon = || ours.now() + Duration::from_millis(1);
+    block_on(ours.sleep_until(soon()));
+    drop(paused);
+    let at = soon();
+    block_on(ours.sleep_until(at));
+    assert!(ours.now() >= at, "time goes on");
+}
+
 static SHARED: LazyLock<Pool<FromFn<Connect>>> =
     LazyLock::new(|| trivial().max_size(2).max_lifetime(None).build().unwrap());
 

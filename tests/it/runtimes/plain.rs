@@ -73,3 +73,53 @@ fn shared_runtime_is_asked_itself() {
     ];
     assert_eq!(*told, all);
 }
+
+/// Counts how often it is asked which task this is.
+struct Curious(Arc<AtomicUsize>);
+
+impl Spawner for Curious {
+    fn spawn(&self, task: BoxFuture<()>) {
+        Threads.spawn(task);
+    }
+
+    fn current_task(&self) -> Option<String> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+}
+
+impl Timer for Curious {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
+        Threads.sleep_until(at)
+    }
+}
+
+#[test]
+fn runtime_is_asked_for_tasks_only_where_leaks_are_looked_for() {
+    struct Nobody;
+    impl Observer for Nobody {}
+    let asked = Arc::<AtomicUsize>::default();
+    let pool = Pool::from_fn(|| async { Ok::<_, io::Error>(()) })
+        .runtime(Curious(Arc::clone(&asked)))
+        .observer(Nobody)
+        .build()
+        .unwrap();
+    drop(block_on(pool.acquire()).unwrap());
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    pool.set_leak_threshold(Duration::from_secs(60)).unwrap();
+    drop(block_on(pool.acquire()).unwrap());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[cfg(feature = "smol")]
+#[test]
+fn smol_does_blocking_work() {
+    let (done, outcome) = std::sync::mpsc::channel();
+    let work = move || done.send(7).unwrap();
+    watertight::SmolRuntime::new().spawn_blocking(Box::new(work));
+    assert_eq!(outcome.recv(), Ok(7), "it is not dropped");
+}
