@@ -16,17 +16,27 @@ struct Asked(Arc<Mutex<[Vec<String>; 2]>>);
 
 impl Asked {
     fn note(&self, what: usize) {
-        let mut thread = thread::current().name().unwrap_or_default().to_owned();
-        #[cfg(feature = "tokio")]
-        if tokio::runtime::Handle::try_current().is_ok() {
-            thread.push_str(", in tokio");
-        }
+        let thread = thread::current().name().unwrap_or_default().to_owned() + context();
         self.0.lock().unwrap()[what].push(thread);
     }
 
     fn all(&self) -> [Vec<String>; 2] {
         self.0.lock().unwrap().clone()
     }
+}
+
+/// What else there is to be said of this thread.
+#[cfg(feature = "tokio")]
+fn context() -> &'static str {
+    match tokio::runtime::Handle::try_current() {
+        Ok(_) => ", in tokio",
+        Err(_) => "",
+    }
+}
+
+#[cfg(not(feature = "tokio"))]
+fn context() -> &'static str {
+    ""
 }
 
 impl BlockingManager for Asked {
