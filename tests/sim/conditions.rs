@@ -215,8 +215,8 @@ impl Conditions {
         let first = self.settings.first_delay();
         let longest = last + self.settings.longest_delay();
         match joined.filter(|&at| at > last) {
-            // Attempts whose tasks were lost begin unseen.
-            Some(joined) if self.loses => longest.min(joined + first),
+            // Attempts whose tasks were lost begin unseen: the last may have done so just before.
+            Some(joined) if self.loses => joined + first,
             Some(_) => {
                 saw("schedule: brought forward");
                 longest.min(last + first)
