@@ -95,7 +95,7 @@ pub trait BlockingManager: Send + Sync + Sized + 'static {
 /// and for no others. If a program is not to wait for one that hangs, end the runtime by
 /// `shutdown_timeout` or `shutdown_background`.
 ///
-/// Of checks, recyclings and closes that hang there is no limit as there is of connects: each has a thread and a connection
+/// Of checks, recyclings and closes that hang there may be any number: each has a thread and a connection
 /// that the pool counts no more once `close_timeout` has passed as well. So give the driver time-outs of its
 /// own, shorter than the pool's.
 ///

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 use crate::primitives::contain;
+use crate::runtime::on_a_thread_of_its_own;
 
 /// The result of a job, or its panic; `None` if it was never run, for want of a thread.
 pub(crate) type Outcome<T> = Option<thread::Result<T>>;
@@ -62,9 +63,8 @@ impl<T: Send + 'static> Unrun<T> {
 impl<T: Send + 'static> Drop for Unrun<T> {
     fn drop(&mut self) {
         if let Some(job) = self.0.take() {
-            let thread = thread::Builder::new().name("watertight-blocking".into());
             // If there is no thread to be had, the job is dropped, and whoever awaits it is told.
-            let _ = thread.spawn(move || job.run());
+            on_a_thread_of_its_own(move || job.run());
         }
     }
 }

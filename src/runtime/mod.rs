@@ -107,10 +107,7 @@ pub trait Spawner: Send + Sync + 'static {
     /// drop the work when the runtime is gone. A runtime that has so many threads for it and no more is
     /// to begin it soon all the same: those threads may all wait for the pool.
     fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        // A machine that is out of threads drops the work, which the trait allows.
-        let _ = std::thread::Builder::new()
-            .name("watertight-blocking".into())
-            .spawn(work);
+        on_a_thread_of_its_own(work);
     }
 
     /// This thread is about to block until somebody else has got on with tasks: a caller of a
@@ -178,6 +175,13 @@ impl<T: Timer + ?Sized> Timer for Arc<T> {
     fn sleep_until(&self, at: Instant) -> BoxFuture<()> {
         (**self).sleep_until(at)
     }
+}
+
+/// Runs work that may block. A machine that is out of threads drops it.
+pub(crate) fn on_a_thread_of_its_own(work: impl FnOnce() + Send + 'static) {
+    let _ = std::thread::Builder::new()
+        .name("watertight-blocking".into())
+        .spawn(work);
 }
 
 /// This thread is about to block, and may be anybody's: what is waited for may depend on another runtime than

@@ -6,10 +6,9 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Runtime;
+use super::{Runtime, on_a_thread_of_its_own};
 use crate::bell::Bell;
 use crate::primitives::{Arc, Mutex, contain};
 use crate::race::race;
@@ -17,6 +16,9 @@ use crate::shared::reach;
 
 /// So long a runtime has for finding a thread.
 const SOON: Duration = Duration::from_millis(100);
+
+/// Room for so many is kept.
+const KEPT: usize = 64;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -38,9 +40,8 @@ impl Offer {
         if self.is_taken() {
             return;
         }
-        let thread = thread::Builder::new().name("watertight-blocking".into());
         // If there is none to be had, the runtime still has it in its queue.
-        let _ = thread.spawn(move || {
+        on_a_thread_of_its_own(move || {
             if let Some(work) = self.take() {
                 work();
             }
@@ -64,7 +65,7 @@ impl Given {
 
     fn take(&self) -> Option<Work> {
         let work = self.offer.take();
-        if work.is_some() && self.overdue.have_all_begun().is_some() {
+        if work.is_some() && self.overdue.have_all_begun() {
             self.overdue.calm.ring();
         }
         work
@@ -90,6 +91,19 @@ struct Books {
     /// When each is overdue, in that order.
     offers: VecDeque<(Instant, Offer)>,
     is_watched: bool,
+}
+
+impl Books {
+    /// When the first that has not begun is overdue.
+    fn next(&mut self) -> Option<Instant> {
+        while let Some((at, offer)) = self.offers.front() {
+            if !offer.is_taken() {
+                return Some(*at);
+            }
+            self.offers.pop_front();
+        }
+        None
+    }
 }
 
 impl Overdue {
@@ -119,26 +133,17 @@ impl Overdue {
         (given, offer)
     }
 
-    /// `None` if something has not begun yet.
-    fn have_all_begun(&self) -> Option<()> {
-        let mut books = self.books.lock();
-        while books
-            .offers
-            .front()
-            .is_some_and(|(_, offer)| offer.is_taken())
-        {
-            books.offers.pop_front();
-        }
-        books.offers.is_empty().then_some(())
+    fn have_all_begun(&self) -> bool {
+        self.books.lock().next().is_none()
     }
 
     /// Begins what is overdue. Returns when the next is, or that nothing is left to be watched.
     fn hurry(&self, now: Instant) -> Option<Instant> {
         loop {
-            let next = {
+            let overdue = {
                 let mut books = self.books.lock();
-                match books.offers.front() {
-                    Some((at, offer)) if *at > now && !offer.is_taken() => return Some(*at),
+                match books.next() {
+                    Some(at) if at > now => return Some(at),
                     Some(_) => books.offers.pop_front(),
                     None => {
                         books.offers.shrink_to(KEPT);
@@ -147,17 +152,14 @@ impl Overdue {
                     }
                 }
             };
-            let (_, offer) = next?;
+            let (_, offer) = overdue?;
             offer.begin_on_a_thread_of_its_own();
         }
     }
 }
 
-/// Room for so many is kept.
-const KEPT: usize = 64;
-
-/// A task that watches, for as long as there is anything. If the runtime drops it, nothing more is left to
-/// that.
+/// A task that watches, for as long as there is anything. If the runtime drops it, that is about to end: then
+/// nothing waits any longer for a thread of its.
 struct Watch(Option<Arc<Overdue>>);
 
 impl Watch {
@@ -165,7 +167,9 @@ impl Watch {
         while let Some(overdue) = &self.0 {
             match overdue.hurry(runtime.now()) {
                 Some(at) => {
-                    let all_have_begun = overdue.calm.until(|| overdue.have_all_begun());
+                    let all_have_begun = overdue
+                        .calm
+                        .until(|| overdue.have_all_begun().then_some(()));
                     race(pin!(all_have_begun), pin!(reach(&runtime, Some(at)))).await;
                 }
                 None => self.0 = None,

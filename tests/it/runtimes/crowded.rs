@@ -133,7 +133,7 @@ mod on_tokio {
             .unwrap();
         let (asked, pool) = blocking();
         let (end, ends) = channel::<()>();
-        let conn = runtime.block_on(async {
+        let pool = runtime.block_on(async {
             let pool = pool.build().unwrap();
             let conn = pool.acquire().await.unwrap();
             drop(tokio::task::spawn_blocking(move || ends.recv()));
@@ -153,7 +153,7 @@ mod on_tokio {
             assert!(begun.elapsed() < PATIENCE, "it is not closed");
             thread::sleep(Duration::from_millis(1));
         }
-        drop((conn, end));
+        drop((pool, end));
     }
 }
 

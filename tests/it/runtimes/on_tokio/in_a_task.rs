@@ -1,8 +1,5 @@
 //! Callers that block in a task, or wherever else a runtime is under way.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
-
 use futures_lite::future::poll_once;
 use tokio::task::coop::consume_budget;
 
@@ -99,7 +96,7 @@ impl Spawner for Parking {
     }
 
     fn about_to_block(&self) {
-        self.parked.fetch_add(1, SeqCst);
+        self.parked.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -133,6 +130,6 @@ fn blocking_acquire_sleeps_though_its_task_has_done_all_that_it_may_in_one_turn(
         pool.sync().acquire_timeout(Duration::from_millis(200))
     });
     assert!(late.unwrap_err().is_timed_out());
-    let parked = parked.load(SeqCst);
+    let parked = parked.load(Ordering::SeqCst);
     assert!((1..20).contains(&parked), "{parked} times");
 }
